@@ -1,0 +1,1 @@
+"""The optimisation problem in its one form, and the proofs about its answers."""

@@ -1,0 +1,207 @@
+"""One call for every solver: run it, recompute the proof, and say what was proved.
+
+A solver is a function from a program to a ``Candidate``; adding one is a line in ``_BACK_ENDS``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from credit_portfolio.errors import ModelError
+from credit_portfolio.program.certificate import (
+    Certificate,
+    certify,
+    descends_forever,
+    infeasibility_margin,
+)
+from credit_portfolio.solvers import cvxpy_, feasibility, tie_break
+from credit_portfolio.solvers.polish import polish
+from credit_portfolio.solvers.solution import Candidate, Duals, Solution, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from credit_portfolio.program.program import CreditProgram
+
+    Vector = NDArray[np.float64]
+    BackEnd = Callable[[CreditProgram, float, Mapping[str, Any]], Candidate]
+
+# Our own solvers by name. Every other name is looked up among cvxpy's installed solvers.
+_BACK_ENDS: dict[str, BackEnd] = {}
+
+# Optima are called different when shares differ by more than this part of the largest share: the
+# square root of the default tolerance, since a gap of ε leaves shares uncertain by about √ε.
+_SAME_SHARES = 3e-5
+
+__all__ = ["Duals", "Solution", "Status", "solve"]
+
+
+def solve(
+    program: CreditProgram, solver: str = "auto", *, tolerance: float = 1e-9, **options: Any
+) -> Solution:
+    """Find the shares of least variance, and prove it.
+
+    Parameters
+    ----------
+    program : CreditProgram
+    solver : str, default "auto"
+        "auto" takes Clarabel; otherwise the name of any installed cvxpy solver, in any case.
+    tolerance : float, default 1e-9
+        The largest relative residual with which an answer counts as optimal.
+    **options
+        Passed on to the solver, under its own names.
+
+    Returns
+    -------
+    Solution
+        With a status of optimal, infeasible, unbounded (each proved) or failed. Nothing is raised
+        for these four: ``CreditPortfolio`` turns the last three into errors.
+
+    Raises
+    ------
+    ModelError
+        For an unknown solver or option, or a tolerance that is not between 0 and 1.
+    MissingDependencyError
+        For a solver that is known but not installed.
+
+    Examples
+    --------
+    >>> import credit_portfolio as cp
+    >>> program = cp.CreditProgram(
+    ...     idiosyncratic=[0.01, 0.02, 0.04], rows=[[1, 1, 1], [0.4, 0.1, 0]],
+    ...     row_lower=[1, -np.inf], row_upper=[1, 0.2], row_names=["budget", "loss"],
+    ... )
+    >>> solution = cp.solve(program)
+    >>> solution.status
+    <Status.OPTIMAL: 'optimal'>
+    >>> (solution.x * 69).round(6)
+    array([28., 26., 15.])
+    """
+    if not 0 < tolerance < 1:
+        raise ModelError(f"tolerance is {tolerance}; expected a number between 0 and 1, as 1e-9")
+    started = time.perf_counter()
+    chosen = "clarabel" if solver == "auto" else solver.lower()
+    y = feasibility.bounds_conflict(program)
+    if infeasibility_margin(program, y) > tolerance:
+        solution = _infeasible(program, y, chosen, "the bounds of the shares alone rule it out")
+    else:
+        candidate = _run(program, chosen, tolerance, options)
+        solution = _judge(program, candidate, chosen, tolerance, options)
+    return _replace(solution, seconds=time.perf_counter() - started)
+
+
+def _run(
+    program: CreditProgram, name: str, tolerance: float, options: Mapping[str, Any]
+) -> Candidate:
+    if name in _BACK_ENDS:
+        return _BACK_ENDS[name](program, tolerance, options)
+    return cvxpy_.solve_with_cvxpy(program, name, tolerance, options)
+
+
+def _judge(
+    program: CreditProgram,
+    candidate: Candidate,
+    name: str,
+    tolerance: float,
+    options: Mapping[str, Any],
+) -> Solution:
+    w, y = candidate.w, candidate.y
+    if w is None or y is None:
+        w, y = np.full(program.n_customers, np.nan), np.full(program.n_rows, np.nan)
+    else:
+        w, y = polish(program, w, y, tolerance)
+    certificate, y, z = certify(program, w, y, tolerance)
+    found = Solution(
+        status=Status.OPTIMAL if certificate.holds else Status.FAILED,
+        x=_frozen(w),
+        objective=program.objective(w),
+        duals=Duals(_frozen(y), _frozen(z)),
+        certificate=certificate,
+        solver=name,
+        message=candidate.said,
+        unique=True if certificate.holds else None,
+        iterations=candidate.iterations,
+    )
+    if certificate.holds:
+        return _break_tie(program, found, tolerance, options)
+    return _disprove(program, found, tolerance)
+
+
+def _disprove(program: CreditProgram, failed: Solution, tolerance: float) -> Solution:
+    """Tell a program without an answer from a solver without one."""
+    y = feasibility.rows_conflict(program)
+    if y is not None and infeasibility_margin(program, y) > tolerance:
+        return _infeasible(program, y, failed.solver, failed.message)
+    ray = feasibility.falling_ray(program)
+    if ray is not None and descends_forever(program, ray, tolerance):
+        message = f"{failed.message}; a direction lowers the objective without end"
+        return _replace(failed, status=Status.UNBOUNDED, message=message, objective=-np.inf)
+    message = f"{failed.message}; refused: {failed.certificate}"
+    return _replace(failed, message=message)
+
+
+def _infeasible(program: CreditProgram, y: Vector, name: str, said: str) -> Solution:
+    margin = infeasibility_margin(program, y)
+    # A millionth of the largest weight is the simplex method's noise, not a part of the conflict.
+    weighty = np.flatnonzero(np.abs(y) > 1e-6 * np.abs(y).max())
+    conflict = {program.row_names[r]: float(y[r]) for r in weighty}
+    nothing = np.full(program.n_customers, np.nan)
+    return Solution(
+        status=Status.INFEASIBLE,
+        x=_frozen(nothing),
+        objective=np.inf,
+        duals=Duals(_frozen(y), _frozen(nothing.copy())),
+        certificate=Certificate(np.inf, np.inf, np.inf, tolerance=0.0),
+        solver=name,
+        message=f"{said}; proved infeasible: {', '.join(conflict)} cannot hold together",
+        conflict=conflict,
+        margin=margin,
+    )
+
+
+def _break_tie(
+    program: CreditProgram, found: Solution, tolerance: float, options: Mapping[str, Any]
+) -> Solution:
+    """Among several optima take the one of smallest norm, and say that there were several."""
+    if not tie_break.may_tie(program):
+        return found
+    second = tie_break.smallest_norm_program(program, found.x)
+    candidate = _run(second, found.solver, tolerance, options)
+    if candidate.w is None:
+        return _replace(
+            found, unique=None, message=f"{found.message}; whether other shares tie is not known"
+        )
+    certificate, y, z = certify(program, candidate.w, found.duals.rows, tolerance)
+    if not certificate.holds:
+        return _replace(
+            found, unique=None, message=f"{found.message}; whether other shares tie is not known"
+        )
+    moved = float(np.abs(candidate.w - found.x).max()) / float(np.abs(found.x).max() or 1.0)
+    if moved <= _SAME_SHARES:
+        return found
+    return _replace(
+        found,
+        x=_frozen(candidate.w),
+        objective=program.objective(candidate.w),
+        duals=Duals(_frozen(y), _frozen(z)),
+        certificate=certificate,
+        unique=False,
+        message=f"{found.message}; other shares reach the same variance: the smallest norm is taken",
+    )
+
+
+def _replace(solution: Solution, **changes: Any) -> Solution:
+    from dataclasses import replace
+
+    return replace(solution, **changes)
+
+
+def _frozen(array: Vector) -> Vector:
+    array = np.asarray(array, dtype=np.float64)
+    array.flags.writeable = False
+    return array

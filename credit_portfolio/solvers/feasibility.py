@@ -1,0 +1,122 @@
+"""Find the proof that a program is infeasible or unbounded; the certificate room checks it.
+
+Both searches are linear programs for HiGHS. They run only when no certified optimum was found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from credit_portfolio.program.program import CreditProgram
+
+    Vector = NDArray[np.float64]
+
+# HiGHS's finest: a book that misses a target by a millionth must not pass as feasible.
+_HIGHS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+
+
+def bounds_conflict(program: CreditProgram) -> Vector:
+    """Multipliers of the one row that its bounds alone miss by most; zeros where none does.
+
+    The everyday case, a budget above the sum of the limits, is proved here without a solver.
+    """
+    y = np.zeros(program.n_rows)
+    if program.n_rows == 0:
+        return y
+    least, most = _reach(program)
+    scale = np.maximum(_row_sizes(program.rows), np.finfo(float).tiny)
+    missing_above = (program.row_lower - most) / scale
+    missing_below = (least - program.row_upper) / scale
+    worst = np.maximum(missing_above, missing_below)
+    row = int(np.argmax(worst))
+    if worst[row] > 0:
+        y[row] = -1.0 if missing_above[row] >= missing_below[row] else 1.0
+    return y
+
+
+def rows_conflict(program: CreditProgram) -> Vector | None:
+    """Multipliers of the rows at the point of least total violation, shape (q,).
+
+    Solves min Σ (s + t) over lower ≤ w ≤ upper, row_lower ≤ A w + s − t ≤ row_upper, each row at
+    norm one. Its row multipliers are the Farkas multipliers where the minimum is above zero.
+
+    Returns
+    -------
+    ndarray or None
+        None where HiGHS found no optimum.
+    """
+    from scipy.optimize import linprog
+
+    n, q = program.n_customers, program.n_rows
+    if q == 0:
+        return None
+    size = np.maximum(_row_sizes(program.rows), np.finfo(float).tiny)
+    A = sparse.diags_array(1.0 / size) @ sparse.csr_array(program.rows)
+    slack = sparse.eye_array(q)
+    both = sparse.hstack([A, slack, -slack], format="csr")
+    cost = np.concatenate([np.zeros(n), np.ones(2 * q)])
+    bounds = np.column_stack([program.lower, program.upper])
+    bounds = np.vstack([bounds, np.tile([0.0, np.inf], (2 * q, 1))])
+    above, below = np.isfinite(program.row_upper), np.isfinite(program.row_lower)
+    limits = np.concatenate([program.row_upper[above], -program.row_lower[below]])
+    limits = limits / np.concatenate([size[above], size[below]])
+    system = sparse.vstack([both[above], -both[below]], format="csr")
+    result = linprog(cost, A_ub=system, b_ub=limits, bounds=bounds, method="highs", options=_HIGHS)
+    if result.status != 0:
+        return None
+    y = np.zeros(q)
+    marginals = -np.asarray(result.ineqlin.marginals)
+    y[above] += marginals[: above.sum()]
+    y[below] -= marginals[above.sum() :]
+    return y / size
+
+
+def falling_ray(program: CreditProgram) -> Vector | None:
+    """Return a direction of steepest linear descent that leaves variance and rows alone.
+
+    Solves min cᵀv over −1 ≤ v ≤ 1, F v = 0, D v = 0, with v in the cone that the bounds leave open.
+    """
+    from scipy.optimize import linprog
+
+    floor = np.where(np.isfinite(program.lower), 0.0, -1.0)
+    ceiling = np.where(np.isfinite(program.upper), 0.0, 1.0)
+    still = program.idiosyncratic > 0
+    floor[still] = ceiling[still] = 0.0
+    if not program.linear.any() or not (floor < ceiling).any():
+        return None
+    A = sparse.csr_array(program.rows)
+    above, below = np.isfinite(program.row_upper), np.isfinite(program.row_lower)
+    system = sparse.vstack([A[above], -A[below]], format="csr")
+    result = linprog(
+        program.linear / np.abs(program.linear).max(),
+        A_ub=system if system.shape[0] else None,
+        b_ub=np.zeros(system.shape[0]) if system.shape[0] else None,
+        A_eq=program.factors if program.n_factors else None,
+        b_eq=np.zeros(program.n_factors) if program.n_factors else None,
+        bounds=np.column_stack([floor, ceiling]),
+        method="highs",
+        options=_HIGHS,
+    )
+    return np.asarray(result.x, dtype=np.float64) if result.status == 0 else None
+
+
+def _reach(program: CreditProgram) -> tuple[Vector, Vector]:
+    """Smallest and largest activity of each row over the bounds of the shares."""
+    A = sparse.csr_array(program.rows)
+    rising, falling = A.maximum(0), A.minimum(0)
+    with np.errstate(invalid="ignore"):
+        least = rising @ program.lower + falling @ program.upper
+        most = rising @ program.upper + falling @ program.lower
+    return np.nan_to_num(least, nan=-np.inf), np.nan_to_num(most, nan=np.inf, posinf=np.inf)
+
+
+def _row_sizes(A: NDArray[np.float64] | sparse.csr_array) -> Vector:
+    if sparse.issparse(A):
+        return np.sqrt(np.asarray(A.multiply(A).sum(axis=1), dtype=np.float64).ravel())
+    return np.sqrt(np.einsum("qi,qi->q", A, A))
