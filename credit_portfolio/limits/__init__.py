@@ -1,0 +1,20 @@
+"""Credit limits: how much each customer may owe at most, in money, and why."""
+
+from credit_portfolio.limits.statements import check_statements, read_statements
+from credit_portfolio.limits.working_assets import (
+    WORKING_ASSET_TABLE,
+    WORKING_ASSET_TABLE_OF_SYSTEM,
+    LimitReason,
+    WorkingAssetTable,
+    working_asset_limits,
+)
+
+__all__ = [
+    "WORKING_ASSET_TABLE",
+    "WORKING_ASSET_TABLE_OF_SYSTEM",
+    "LimitReason",
+    "WorkingAssetTable",
+    "check_statements",
+    "read_statements",
+    "working_asset_limits",
+]
