@@ -11,10 +11,11 @@ ROOT = Path(__file__).resolve().parents[1] / "credit_portfolio"
 
 # From the ground up. A room may import rooms of lower floors only; its own files are its own affair.
 FLOORS: list[set[str]] = [
-    {"errors"},
-    {"ledger", "risk", "evaluation", "limits", "program"},
+    {"errors", "version"},
+    {"ledger", "risk", "evaluation", "limits", "program", "export", "rounding"},
     {"returns", "solvers"},
-    {"allocation"},
+    {"allocation", "prices", "universe"},
+    {"reasons"},
     {"portfolio"},
     {"report", "simulate"},
     {"cli"},
@@ -28,7 +29,7 @@ DOORS = {
     "duckdb": {"ledger/source.py"},
     "plotly": {"report/plots.py"},
     "jinja2": {"report/html.py"},
-    "openpyxl": {"report/tables.py"},
+    "openpyxl": {"export.py"},
     "sklearn": {"portfolio.py"},
     "typer": {"cli.py"},
     "rich": {"cli.py"},
@@ -77,8 +78,6 @@ def test_imports_point_down(path: Path) -> None:
     for name in imported_names(path, with_types=False):
         parts = name.split(".")
         if parts[0] != "credit_portfolio" or len(parts) < 2 or parts[1] == here:
-            continue
-        if parts[1] == "__version__":
             continue
         assert HEIGHT[parts[1]] < HEIGHT[here], f"{here} imports {name}, which is not below it"
 

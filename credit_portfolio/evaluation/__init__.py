@@ -1,0 +1,1 @@
+"""The analyst's view of good and bad returns: intervals, the evaluation matrix, targets."""

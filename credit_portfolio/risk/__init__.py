@@ -1,0 +1,1 @@
+"""Risk in factor form: Σ = FᵀF + diag(D), never formed."""

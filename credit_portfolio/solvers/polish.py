@@ -72,14 +72,15 @@ def polish(program: CreditProgram, w: Vector, y: Vector, tolerance: float) -> tu
         w, y = best
     own = _own_curvature(program)
     idle = 0
-    for _ in range(_STEPS):
-        if least <= _FINE_ENOUGH or idle >= _PATIENCE:
+    for step in range(_STEPS):
+        if (step and least <= _FINE_ENOUGH) or idle >= _PATIENCE:
             break
         w, y = _step(program, w, y, own)
         inside = np.clip(w, program.lower, program.upper)
         worst = certify(program, inside, y, tolerance)[0].worst
         idle += 1
-        if worst < least:
+        # At equal merit the step wins: it leaves idle rows at exactly zero, a solver near it.
+        if worst <= max(least, _FINE_ENOUGH):
             best, least, idle = (inside, y), worst, 0
         if not np.isfinite(worst):
             break

@@ -1,0 +1,122 @@
+"""Targets b_j: no more than b_j of the credit in a bad interval, no less in a good one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from credit_portfolio.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from credit_portfolio.evaluation.intervals import ReturnIntervals
+
+    Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Targets:
+    """Bounds on B: at most b_j before ``good_from``, at least b_j from there on.
+
+    Attributes
+    ----------
+    bounds : ndarray, shape (n_intervals,)
+        b_j in [0, 1]; NaN where the interval is left free.
+    intervals : ReturnIntervals
+    origin : str
+        Where the bounds come from, as reports say it.
+
+    Examples
+    --------
+    >>> from credit_portfolio.evaluation.intervals import ReturnIntervals
+    >>> targets = Targets.explicit({0: 0.01, 2: 0.6}, ReturnIntervals([-1, 0, 0.2, 0.25], 2))
+    >>> targets.upper, targets.lower
+    (array([0.01,  inf,  inf]), array([-inf, -inf,  0.6]))
+    """
+
+    bounds: Vector
+    intervals: ReturnIntervals
+    origin: str
+
+    def __post_init__(self) -> None:
+        b = np.array(self.bounds, dtype=np.float64)
+        if b.shape != (self.intervals.n_intervals,):
+            raise ModelError(
+                f"{b.size} targets for {self.intervals.n_intervals} intervals; give one each, or a "
+                "mapping from interval number to bound"
+            )
+        wrong = ~np.isnan(b) & ~((b >= 0) & (b <= 1))
+        if wrong.any():
+            j = int(np.argmax(wrong))
+            raise ModelError(
+                f"the target of interval {j} {self.intervals.names[j]} is {b[j]}; expected a part "
+                "of the credit between 0 and 1"
+            )
+        b.flags.writeable = False
+        object.__setattr__(self, "bounds", b)
+
+    @classmethod
+    def explicit(cls, bounds: Mapping[int | str, float], intervals: ReturnIntervals) -> Targets:
+        """Take bounds from a mapping: interval number or name -> bound; others stay free.
+
+        Raises
+        ------
+        ModelError
+            For an interval that does not exist, or a bound outside [0, 1].
+        """
+        b = np.full(intervals.n_intervals, np.nan)
+        for key, bound in bounds.items():
+            b[_position(key, intervals)] = _number(key, bound)
+        return cls(b, intervals, "explicit")
+
+    @classmethod
+    def no_worse(cls, degrees: Vector, intervals: ReturnIntervals) -> Targets:
+        """Take B of today's shares as the bounds: no more in bad intervals, no less in good ones.
+
+        Parameters
+        ----------
+        degrees : ndarray, shape (n_intervals,)
+            B of the current book.
+        """
+        return cls(np.clip(degrees, 0.0, 1.0), intervals, "no worse than the current book")
+
+    @property
+    def upper(self) -> Vector:
+        """Upper bound of B_j: b_j in bad intervals, else +inf; shape (n_intervals,)."""
+        kept = ~self.intervals.good & ~np.isnan(self.bounds)
+        return np.where(kept, self.bounds, np.inf)
+
+    @property
+    def lower(self) -> Vector:
+        """Lower bound of B_j: b_j in good intervals, else −inf; shape (n_intervals,)."""
+        kept = self.intervals.good & ~np.isnan(self.bounds)
+        return np.where(kept, self.bounds, -np.inf)
+
+
+def _position(key: int | str, intervals: ReturnIntervals) -> int:
+    if isinstance(key, str):
+        if key in intervals.names:
+            return intervals.names.index(key)
+        if not key.lstrip("-").isdigit():
+            raise ModelError(f"no interval is named {key!r}; there are {list(intervals.names)}")
+        key = int(key)
+    if not 0 <= key < intervals.n_intervals:
+        raise ModelError(
+            f"a target is given for interval {key}; expected 0 to {intervals.n_intervals - 1}"
+        )
+    return int(key)
+
+
+def _number(key: int | str, bound: float) -> float:
+    try:
+        value = float(bound)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the target of interval {key} is {bound!r}; expected a number") from error
+    if np.isnan(value):
+        raise ModelError(f"the target of interval {key} is NaN; leave it out to leave it free")
+    return value

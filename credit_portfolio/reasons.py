@@ -1,0 +1,110 @@
+"""Why each customer got what he got, read off the optimality conditions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from credit_portfolio.prices import MONEY_STEP, limit_prices
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from credit_portfolio.program.program import CreditProgram
+    from credit_portfolio.solvers.solution import Solution
+
+    Vector = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+    Texts = NDArray[np.object_]
+
+# A share within this part of the largest bound of its own bound is at it: solvers clip to bounds
+# exactly, so only a multiplier-free tie needs the allowance.
+_AT_BOUND = 1e-9
+
+
+def explain(
+    program: CreditProgram, solution: Solution, budget: float, currency: str, at_limit: Mask
+) -> tuple[Texts, Texts]:
+    """Reason code and sentence of each eligible customer.
+
+    Parameters
+    ----------
+    program : CreditProgram
+    solution : Solution
+    budget : float
+    currency : str
+    at_limit : ndarray of bool, shape (n,)
+        Whether the customer's upper bound is his limit (else the largest share allowed).
+
+    Returns
+    -------
+    codes, sentences : ndarray of str, shape (n,) each
+    """
+    w, lower, upper = solution.x, program.lower, program.upper
+    near = _AT_BOUND * float(np.abs(w).max())
+    high = w >= upper - near
+    low = ~high & (w <= lower + near)
+    floor = low & (lower > 0)
+    none = low & (lower <= 0)
+    codes = np.select(
+        [high & at_limit, high, floor, none],
+        ["at limit", "at largest share", "at floor", "no share"],
+        "between bounds",
+    ).astype(object)
+    _, price = limit_prices(solution, budget)
+    excess = _excess(program, solution)
+    texts = np.empty(w.size, dtype=object)
+    money = f" {currency}".rstrip()
+    for i in range(w.size):
+        texts[i] = _sentence(
+            str(codes[i]), w[i], lower[i] * budget, upper[i] * budget, price[i], excess[i], money
+        )
+    return codes, texts
+
+
+def best_reach(row: Vector, lower: Vector, upper: Vector, *, lowest: bool) -> float:
+    """Least (or largest) value of row·w under Σ w = 1 and the bounds: fill the best first.
+
+    Examples
+    --------
+    >>> best_reach(np.array([0.4, 0.1]), np.zeros(2), np.array([1.0, 0.5]), lowest=True)
+    0.25
+    """
+    order = np.argsort(row if lowest else -row, kind="stable")
+    rest = 1.0 - float(lower.sum())
+    room = np.minimum(upper - lower, max(rest, 0.0))[order]
+    before = np.concatenate([[0.0], np.cumsum(room)[:-1]])
+    given = np.clip(rest - before, 0.0, room)
+    return float(row @ lower + row[order] @ given)
+
+
+def _excess(program: CreditProgram, solution: Solution) -> Vector:
+    """By how much a customer's marginal cost is above the going one, in parts of the latter."""
+    slope = program.gradient(solution.x)
+    dearer = np.maximum(-solution.duals.bounds, 0.0)
+    going = np.abs(slope - dearer)
+    return np.divide(dearer, going, out=np.zeros_like(dearer), where=going > 0)
+
+
+def _sentence(
+    code: str, share: float, floor: float, cap: float, price: float, excess: float, money: str
+) -> str:
+    if code == "at limit":
+        if price < 0:
+            return (
+                f"takes the whole limit of {cap:,.2f}{money}; {MONEY_STEP:,.0f} more of it would "
+                f"lower the standard deviation by {-price:,.2f}{money}"
+            )
+        return f"takes the whole limit of {cap:,.2f}{money}; more of it would change nothing"
+    if code == "at largest share":
+        return f"takes the largest share allowed to one customer, {share:.2%}"
+    if code == "at floor":
+        return (
+            f"held at the floor of {floor:,.2f}{money}; by risk and targets alone it would be less"
+        )
+    if code == "no share":
+        return "no share: the first unit would add more risk than the same unit elsewhere" + (
+            f", {excess:.0%} more at the margin" if excess > 0 else ""
+        )
+    return "between its bounds: one more unit adds as much risk here as anywhere else"
