@@ -238,6 +238,13 @@ def test_two_decimals_rounds_before_it_compares() -> None:
     assert classes("two_decimals") == [7, 8, 0, 1]
 
 
+def test_a_half_hundredth_is_rounded_away_from_zero_also_in_floating_point() -> None:
+    assert 1.005 * 100 < 100.5
+    halves = [bound + 0.005 for bound in WORKING_ASSET_TABLE.upper_bounds[:-1]]
+    found = WORKING_ASSET_TABLE.classify(halves, rounding="two_decimals").tolist()
+    assert found == [0, 1, 2, 3, 4, 5, 6, 8, 9]  # −4.595 becomes −4.60, 1.005 becomes 1.01
+
+
 @given(st.integers(-70_000, 30_000))
 def test_two_decimals_agrees_with_decimal_arithmetic(ten_thousandths: int) -> None:
     exact = Decimal(ten_thousandths) / 10_000
