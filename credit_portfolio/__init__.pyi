@@ -1,18 +1,38 @@
 from .allocation import Allocation as Allocation
 from .errors import (
     CreditPortfolioError as CreditPortfolioError,
+)
+from .errors import (
     DataError as DataError,
+)
+from .errors import (
     InfeasibleError as InfeasibleError,
+)
+from .errors import (
     MissingDependencyError as MissingDependencyError,
+)
+from .errors import (
     ModelError as ModelError,
+)
+from .errors import (
     OutputError as OutputError,
+)
+from .errors import (
     SolverError as SolverError,
 )
 from .evaluation.intervals import ReturnIntervals as ReturnIntervals
 from .evaluation.targets import Targets as Targets
+from .limits import (
+    WORKING_ASSET_TABLE as WORKING_ASSET_TABLE,
+    WorkingAssetTable as WorkingAssetTable,
+    read_statements as read_statements,
+    working_asset_limits as working_asset_limits,
+)
 from .portfolio import CreditPortfolio as CreditPortfolio
 from .program.program import CreditProgram as CreditProgram
 from .returns.panel import ReturnPanel as ReturnPanel
-from .returns.rule import ProvisionMatrix as ProvisionMatrix, ReturnRule as ReturnRule
+from .returns.rule import ProvisionMatrix as ProvisionMatrix
+from .returns.rule import ReturnRule as ReturnRule
+from .simulate import SimulatedBook as SimulatedBook, simulate_book as simulate_book
 from .solvers import solve as solve
 from .version import __version__ as __version__

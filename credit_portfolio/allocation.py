@@ -208,7 +208,7 @@ def _kind(column: pd.Series[Any]) -> str:
 
 
 def _headline(a: Allocation) -> list[tuple[str, str]]:
-    """The figures at the top of every page, as (name, value with unit)."""
+    """Return the figures at the top of every page, as (name, value with unit)."""
     s = a.summary
     currency = s["currency"]
     lines = [

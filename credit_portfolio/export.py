@@ -6,8 +6,9 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import OutputError
@@ -15,7 +16,7 @@ from credit_portfolio.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# A spreadsheet takes a cell that starts with one of these for a formula (OWASP, "CSV injection").
+# A spreadsheet takes a cell that starts with one of these for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Characters that a workbook's XML cannot hold at all.
 _NOT_IN_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32)], "\ufffd")
@@ -36,8 +37,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
     except OSError as error:
         raise OutputError(
-            f"cannot write {goal}: {error.strerror or error}; choose a folder that exists and may be "
-            "written"
+            f"cannot write {goal}: {error.strerror or error}; choose a folder that exists and may "
+            "be written"
         ) from error
     draft = Path(name)
     try:
@@ -93,8 +94,8 @@ def write_excel(sheets: Mapping[str, pd.DataFrame], path: str | os.PathLike[str]
                 made.value = value.translate(_NOT_IN_XML)
                 made.data_type = "s"
                 made.quotePrefix = value.startswith(_FORMULA_STARTS)
-            elif not pd.isna(value):
-                made.value = value.item() if hasattr(value, "item") else value
+            elif not _missing(value):
+                made.value = value.item() if isinstance(value, np.generic) else value
             if bold:
                 made.font = Font(bold=True)
             return made
@@ -111,8 +112,12 @@ def _defused(frame: pd.DataFrame, index: bool) -> pd.DataFrame:
     flat.columns = [_defuse(str(name)) for name in flat.columns]
     for name in flat.columns:
         if not pd.api.types.is_numeric_dtype(flat[name]) and not flat[name].empty:
-            flat[name] = [_defuse(value) for value in flat[name]]
+            flat[name] = flat[name].map(_defuse)
     return flat
+
+
+def _missing(value: Any) -> bool:
+    return value is None or bool(pd.isna(value))
 
 
 def _defuse(value: object) -> object:

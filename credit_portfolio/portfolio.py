@@ -69,7 +69,7 @@ class _Book:
     budget: float
 
 
-class CreditPortfolio(BaseEstimator):
+class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Minimum-variance shares of credit under interval targets and limits.
 
     Parameters
@@ -114,11 +114,11 @@ class CreditPortfolio(BaseEstimator):
     Examples
     --------
     >>> import credit_portfolio as cp
-    >>> panel = cp.ReturnPanel.from_frame(pd.DataFrame(
-    ...     {"A": [0.25, 0.20, 0.25, 0.1], "B": [0.1, 0.25, 0.25, 0.25], "C": [0.2, 0.1, 0.2, 0.25]}))
-    >>> model = cp.CreditPortfolio(intervals=[-1, 0.15, 0.25], good_from=1, targets={0: 0.3}, budget=900)
+    >>> history = {"A": [0.25, 0.2, 0.25, 0], "B": [0.1, 0.25, 0.25, 0.2], "C": [0.2, 0.1, 0, 0]}
+    >>> panel = cp.ReturnPanel.from_frame(pd.DataFrame(history))
+    >>> model = cp.CreditPortfolio([-1, 0.15, 0.25], good_from=1, targets={0: 0.3}, budget=900)
     >>> model.fit(panel).allocation_.amounts.to_dict()
-    {'A': 321.0, 'B': 296.0, 'C': 283.0}
+    {'A': 405.0, 'B': 405.0, 'C': 90.0}
     """
 
     def __init__(
@@ -229,7 +229,11 @@ class CreditPortfolio(BaseEstimator):
         judged = universe.customers[universe.judged]
         returns = panel.select(judged)
         matrix = evaluation_matrix(
-            returns, intervals, outside=self.outside, periods=panel.periods, customers=judged
+            returns,
+            intervals,
+            outside=self.outside,
+            periods=panel.periods.tolist(),
+            customers=judged.tolist(),
         )
         risk = self._floored(estimate(self.risk_model, returns), matrix)
         held = None
@@ -578,7 +582,7 @@ def _conflict(book: _Book, program: CreditProgram, solution: Solution) -> Infeas
         lines.append(f"{name} {side} {bound:.2%} (alone it can go {verb} {best:.2%})")
     text = "; ".join(lines) if lines else ", ".join(solution.conflict)
     return InfeasibleError(
-        f"these conditions cannot be met together under the budget, limits and floors: {text}; move "
-        "one of them, raise limits, or lower the budget",
+        f"these conditions cannot be met together under the budget, limits and floors: {text}; "
+        "move one of them, raise limits, or lower the budget",
         conflict=tuple(solution.conflict),
     )

@@ -5,7 +5,7 @@ standard deviation in money is σT, and::
 
     one unit of target j       T · (−y_j) / 2σ
     one unit of limit i        −z_i / 2σ
-    one unit of budget         −(y_budget + Σ_j y_j b_j) / 2σ     targets are parts of the new budget
+    one unit of budget         −(y_budget + Σ_j y_j b_j) / 2σ    targets move along with it
 
 The last follows from writing the program in money, x = T w: T moves the right side of the budget
 row and of every target at once, while limits and floors stay what they are.

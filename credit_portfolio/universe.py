@@ -100,9 +100,9 @@ def assemble(
         limit = np.nan_to_num(limit, nan=0.0, posinf=np.inf)
     _mark_periods(periods.to_numpy(), panel.min_periods, exclusion, detail)
     eligible = exclusion == ""
-    floor = least.reindex(customers).fillna(0.0).to_numpy(dtype=np.float64)
+    floor = _aligned(least, customers)
     _check_floors(customers, floor, limit, eligible)
-    held = None if now is None else now.reindex(customers).fillna(0.0).to_numpy(dtype=np.float64)
+    held = None if now is None else _aligned(now, customers)
     return Universe(
         customers=customers,
         limit=limit,
@@ -116,12 +116,17 @@ def assemble(
     )
 
 
+def _aligned(money: pd.Series[float], customers: pd.Index[Any]) -> Vector:
+    aligned: Vector = np.asarray(money.reindex(customers).fillna(0.0), dtype=np.float64)
+    return aligned
+
+
 def _money(name: str, given: Money) -> pd.Series[float]:
     if isinstance(given, pd.DataFrame):
         if given.shape[1] != 1:
             raise DataError(
-                f"{name} is a table with columns {listing(given.columns)}; give one Series of money "
-                "indexed by customer_id"
+                f"{name} is a table with columns {listing(given.columns)}; give one Series of "
+                "money indexed by customer_id"
             )
         given = given.iloc[:, 0]
     try:
@@ -156,8 +161,8 @@ def _limit_frame(limits: Money | None) -> pd.DataFrame | None:
     if isinstance(limits, pd.DataFrame):
         if "limit" not in limits.columns:
             raise DataError(
-                f"limits has columns {listing(limits.columns)}; expected one named 'limit', indexed "
-                "by customer_id, as working_asset_limits returns it"
+                f"limits has columns {listing(limits.columns)}; expected one named 'limit', "
+                "indexed by customer_id, as working_asset_limits returns it"
             )
         column = _money("limits", limits["limit"])
         frame = pd.DataFrame({"limit": column})
@@ -171,8 +176,8 @@ def _limit_frame(limits: Money | None) -> pd.DataFrame | None:
 def _check_overlap(limited: pd.Index[Any], known: pd.Index[Any]) -> None:
     if len(limited.intersection(known)) == 0:
         raise DataError(
-            f"no customer has both a limit and a sale: limits name {listing(limited, 3)}, the ledger "
-            f"{listing(known, 3)}; check the ids (text, leading zeros, capital letters)"
+            f"no customer has both a limit and a sale: limits name {listing(limited, 3)}, the "
+            f"ledger {listing(known, 3)}; check the ids (text, leading zeros, capital letters)"
         )
 
 
@@ -258,7 +263,7 @@ def _findings(
         outside = float(held[~eligible].sum())
         if outside > 0:
             found.append(
-                f"{outside:,.2f} of today's exposure ({outside / held.sum():.1%}) is with customers "
-                "who are excluded from the proposal"
+                f"{outside:,.2f} of today's exposure ({outside / held.sum():.1%}) is with "
+                "customers who are excluded from the proposal"
             )
     return tuple(found)

@@ -95,7 +95,9 @@ class ReturnIntervals:
     def outside(self, returns: ArrayLike) -> NDArray[np.bool_]:
         """Which returns lie outside [v_0, v_k]; NaN does not."""
         r = np.asarray(returns, dtype=np.float64)
-        return (r < self.edges[0] - _ON_THE_EDGE) | (r > self.edges[-1] + _ON_THE_EDGE)
+        below, above = r < self.edges[0] - _ON_THE_EDGE, r > self.edges[-1] + _ON_THE_EDGE
+        either: NDArray[np.bool_] = np.logical_or(below, above)
+        return either
 
     def index(self, returns: ArrayLike) -> NDArray[np.intp]:
         """Interval number of each return; −1 for NaN. A return outside takes the outer interval."""

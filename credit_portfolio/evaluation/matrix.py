@@ -84,7 +84,7 @@ def evaluation_matrix(
     observed = counts.sum(axis=1)
     if (observed == 0).any():
         empty = np.flatnonzero(observed == 0)
-        names = [customers[i] if customers is not None else int(i) for i in empty]
+        names = [customers[i] if customers is not None else i for i in empty.tolist()]
         raise DataError(f"{empty.size:,} customers have no period with a sale: {listing(names)}")
     values = counts / observed[:, None]
     for array in (values, counts):

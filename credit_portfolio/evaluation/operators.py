@@ -1,4 +1,4 @@
-"""Composition operators B = W∘P: from shares and the evaluation matrix to the portfolio's degrees."""
+"""Composition operators B = W∘P: from shares and P to the portfolio's degrees."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A solver's word is never one of them. Signs follow one Lagrangian throughout::
 
-    L(w, y) = f(w) + yᵀ(A w)      y_r > 0 presses row r against its upper bound, y_r < 0 against its lower
+    L(w, y) = f(w) + yᵀ(A w)      y_r > 0 presses row r against its upper bound, < 0 its lower
 
 and every measure is relative, so that changing the unit of money, of the returns or of a row
 changes no verdict.
@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from credit_portfolio.program.program import CreditProgram
+    from credit_portfolio.program.program import CreditProgram, Rows
 
     Vector = NDArray[np.float64]
 
@@ -115,7 +115,9 @@ def certify(
     certificate = Certificate(
         primal=primal_residual(program, w),
         dual=unexplained / steepest if unexplained > 0 else 0.0,
-        gap=gap / scale if (scale := _objective_scale(program, w)) > 0 else (np.inf if gap else 0.0),
+        gap=gap / scale
+        if (scale := _objective_scale(program, w)) > 0
+        else (np.inf if gap else 0.0),
         tolerance=tolerance,
     )
     return certificate, y, z
@@ -130,9 +132,14 @@ def primal_residual(program: CreditProgram, w: Vector) -> float:
     if program.n_rows == 0:
         return worst
     violation, bound = row_violation(program, program.activity(w))
-    size = np.maximum(np.asarray(abs(program.rows) @ np.abs(w)), np.abs(bound))
+    size = np.maximum(np.asarray(absolute(program.rows) @ np.abs(w)), np.abs(bound))
     relative = np.divide(violation, size, out=np.zeros_like(violation), where=violation > 0)
     return max(worst, float(relative.max()))
+
+
+def absolute(A: Rows) -> Rows:
+    """Return |A|, entry by entry."""
+    return np.abs(A) if isinstance(A, np.ndarray) else abs(A)
 
 
 def row_violation(program: CreditProgram, activity: Vector) -> tuple[Vector, Vector]:
@@ -159,7 +166,7 @@ def infeasibility_margin(program: CreditProgram, y: Vector) -> float:
     y = np.where(np.isfinite(y), y, 0.0)
     y = _admissible(y, program.row_lower, program.row_upper)
     pull = np.asarray(program.rows.T @ y)
-    sizes = np.asarray(abs(program.rows).T @ np.abs(y))
+    sizes = np.asarray(absolute(program.rows).T @ np.abs(y))
     pull = np.where(np.abs(pull) <= _ROUNDING * sizes, 0.0, pull)
     least, least_size = _extreme(pull, program.lower, program.upper)
     most, most_size = _extreme(-y, program.row_lower, program.row_upper)
@@ -179,10 +186,10 @@ def descends_forever(program: CreditProgram, ray: Vector, tolerance: float) -> b
     gain = float(program.linear @ v)
     cost_size = float(np.abs(program.linear) @ np.abs(v))
     F, A = program.factors, program.rows
-    flat = (np.abs(F @ v) <= tolerance * (np.abs(F) @ np.abs(v))).all()
+    flat = bool((np.abs(F @ v) <= tolerance * (np.abs(F) @ np.abs(v))).all())
     flat = flat and not (v[program.idiosyncratic > 0] != 0).any()
     moves = np.asarray(A @ v)
-    slack = tolerance * np.asarray(abs(A) @ np.abs(v))
+    slack = tolerance * np.asarray(absolute(A) @ np.abs(v))
     stays = _recedes(moves, slack, program.row_lower, program.row_upper)
     stays = stays and _recedes(v, np.zeros_like(v), program.lower, program.upper)
     return bool(flat and stays and gain < -np.sqrt(tolerance) * cost_size)

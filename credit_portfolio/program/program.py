@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
+    Rows = Matrix | sparse.csr_array[np.float64, tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False, slots=True, init=False)
@@ -73,7 +74,7 @@ class CreditProgram:
     factors: Matrix
     idiosyncratic: Vector
     linear: Vector
-    rows: Matrix | sparse.csr_array
+    rows: Rows
     row_lower: Vector
     row_upper: Vector
     lower: Vector
@@ -122,12 +123,12 @@ class CreditProgram:
     @property
     def n_customers(self) -> int:
         """Number of shares, n."""
-        return self.factors.shape[1]
+        return int(self.factors.shape[1])
 
     @property
     def n_factors(self) -> int:
         """Number of risk factors, k."""
-        return self.factors.shape[0]
+        return int(self.factors.shape[0])
 
     @property
     def n_rows(self) -> int:
@@ -177,10 +178,11 @@ def _matrix(name: str, value: ArrayLike) -> Matrix:
     return array
 
 
-def _rows(value: ArrayLike | sparse.sparray | sparse.spmatrix) -> Matrix | sparse.csr_array:
-    if not sparse.issparse(value):
+def _rows(value: ArrayLike | sparse.sparray | sparse.spmatrix) -> Rows:
+    if not isinstance(value, (sparse.sparray, sparse.spmatrix)):
         return _matrix("rows", value)
-    A = sparse.csr_array(value, dtype=np.float64)
+    given: Any = value
+    A: sparse.csr_array[np.float64, tuple[int, int]] = sparse.csr_array(given, dtype=np.float64)
     if np.isnan(A.data).any():
         raise ModelError("rows has NaN among its stored entries; every entry must be a number")
     if not A.has_canonical_format:
@@ -189,9 +191,7 @@ def _rows(value: ArrayLike | sparse.sparray | sparse.spmatrix) -> Matrix | spars
     return A
 
 
-def _n_customers(
-    F: Matrix | None, A: Matrix | sparse.csr_array | None, arrays: dict[str, NDArray[np.float64]]
-) -> int:
+def _n_customers(F: Matrix | None, A: Rows | None, arrays: dict[str, NDArray[np.float64]]) -> int:
     if F is not None:
         return int(F.shape[1])
     if A is not None:
@@ -218,7 +218,7 @@ def _broadcast(name: str, array: NDArray[np.float64], size: int, what: str) -> V
 
 def _check(
     F: Matrix,
-    A: Matrix | sparse.csr_array,
+    A: Rows,
     fields: dict[str, Vector],
     names: tuple[str, ...],
 ) -> None:

@@ -56,7 +56,7 @@ class ReturnPanel:
     ...                      index=["2024Q1", "2024Q2", "2024Q3"])
     >>> panel = ReturnPanel.from_frame(frame, min_periods=3)
     >>> panel
-    ReturnPanel(3 periods 2024Q1 to 2024Q3, 2 customers, 17 % of cells empty, 1 with too few periods)
+    ReturnPanel(3 periods 2024Q1 to 2024Q3, 2 customers, 17 % of cells empty, 1 with too few)
     >>> list(panel.too_few)
     ['A']
     """
@@ -196,7 +196,8 @@ class ReturnPanel:
     @property
     def observed(self) -> NDArray[np.int64]:
         """Number of periods with a sale per customer, shape (n_customers,)."""
-        return (~np.isnan(self.values)).sum(axis=0)
+        seen: NDArray[np.int64] = (~np.isnan(self.values)).sum(axis=0)
+        return seen
 
     @property
     def too_few(self) -> pd.Index[Any]:
@@ -219,7 +220,7 @@ class ReturnPanel:
         text = f"ReturnPanel({m} periods{span}, {n:,} customers, {empty:.0%} of cells empty"
         text = text.replace("% of", " % of")
         if len(self.too_few):
-            text += f", {len(self.too_few):,} with too few periods"
+            text += f", {len(self.too_few):,} with too few"
         return text + ")"
 
 

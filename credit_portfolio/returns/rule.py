@@ -78,7 +78,8 @@ class ProvisionMatrix:
 
         Examples
         --------
-        >>> flow = ProvisionMatrix.from_flow((0, 30, 60, 90), 100_000, (50_000, 23_000, 8_000, 2_000))
+        >>> unpaid = (50_000, 23_000, 8_000, 2_000)
+        >>> flow = ProvisionMatrix.from_flow((0, 30, 60, 90), 100_000, unpaid)
         >>> [round(rate, 3) for rate in flow.rates]
         [0.02, 0.04, 0.087, 0.25, 1.0]
         """
@@ -86,8 +87,8 @@ class ProvisionMatrix:
         falling = all(a >= b for a, b in pairwise(reached))
         if len(unpaid) != len(days) or not falling or reached[-1] <= 0:
             raise ModelError(
-                f"unpaid amounts {list(unpaid)} must be one per age, fall from the sales of {sales} "
-                "and end above 0"
+                f"unpaid amounts {list(unpaid)} must be one per age, fall from the sales of "
+                f"{sales} and end above 0"
             )
         return cls(tuple(days), tuple(reached[-1] / amount for amount in reached))
 

@@ -37,7 +37,8 @@ def standard_deviation(model: RiskModel, w: Vector) -> float:
 def risk_contributions(model: RiskModel, w: Vector) -> Vector:
     """Split the variance among customers: w_i (Σw)_i, which sums to wᵀΣw (Euler), shape (n,)."""
     marginal = model.factors.T @ (model.factors @ w) + model.idiosyncratic * w
-    return w * marginal
+    parts: Vector = w * marginal
+    return parts
 
 
 def portfolio_returns(returns: Matrix, w: Vector) -> Vector:
@@ -49,4 +50,5 @@ def portfolio_returns(returns: Matrix, w: Vector) -> Vector:
     seen = ~np.isnan(returns)
     weight = seen @ w
     earned = np.where(seen, returns, 0.0) @ w
-    return np.divide(earned, weight, out=np.full(weight.shape, np.nan), where=weight > 0)
+    mean: Vector = np.divide(earned, weight, out=np.full(weight.shape, np.nan), where=weight > 0)
+    return mean

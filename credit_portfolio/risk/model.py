@@ -65,11 +65,13 @@ class RiskModel:
     @property
     def variances(self) -> Vector:
         """Each customer's variance, the diagonal of Σ, shape (n,)."""
-        return np.einsum("ki,ki->i", self.factors, self.factors) + self.idiosyncratic
+        variances: Vector = np.einsum("ki,ki->i", self.factors, self.factors) + self.idiosyncratic
+        return variances
 
     def __repr__(self) -> str:
         k, n = self.factors.shape
-        return f"RiskModel({self.name}, {n:,} customers, {k:,} factors, shrinkage {self.shrinkage:.3f})"
+        size = f"{n:,} customers, {k:,} factors"
+        return f"RiskModel({self.name}, {size}, shrinkage {self.shrinkage:.3f})"
 
 
 def with_floor(model: RiskModel, floor: Vector) -> RiskModel:

@@ -191,7 +191,7 @@ def _break_tie(
         duals=Duals(_frozen(y), _frozen(z)),
         certificate=certificate,
         unique=False,
-        message=f"{found.message}; other shares reach the same variance: the smallest norm is taken",
+        message=f"{found.message}; other shares do as well, the smallest norm is taken",
     )
 
 

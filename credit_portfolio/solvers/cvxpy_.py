@@ -49,7 +49,7 @@ _HEADROOM = 1e-2
 _FINEST = 1e-12
 # A scaled objective of one is the standard size; below a hundredth it is worth a second run.
 _FAR_BELOW = 1e-2
-# An optimum of zero has no size of its own; measuring in less than this would only magnify rounding.
+# An optimum of zero has no size of its own; measuring in less would only magnify rounding.
 _LEAST_SHRINK = 1e-8
 
 
@@ -264,13 +264,14 @@ def _installed_name(solver: str) -> str:
     if name in installed:
         return name
     known = sorted(cp.settings.SOLVERS)
+    available = sorted(s.lower() for s in installed)
     if name not in known:
         raise ModelError(
-            f"unknown solver {solver!r}; installed: {', '.join(sorted(s.lower() for s in installed))}."
+            f"unknown solver {solver!r}; installed: {', '.join(available)}."
             f"{did_you_mean(solver.lower(), [s.lower() for s in known])}"
         )
     package = _PACKAGES.get(name, name.lower())
     raise MissingDependencyError(
         f"solver {solver!r} is known but not installed; install it (for example: pip install "
-        f"{package}) or use one of: {', '.join(sorted(s.lower() for s in installed))}"
+        f"{package}) or use one of: {', '.join(available)}"
     )

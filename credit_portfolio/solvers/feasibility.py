@@ -5,7 +5,7 @@ Both searches are linear programs for HiGHS. They run only when no certified opt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -13,7 +13,7 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from credit_portfolio.program.program import CreditProgram
+    from credit_portfolio.program.program import CreditProgram, Rows
 
     Vector = NDArray[np.float64]
 
@@ -51,8 +51,6 @@ def rows_conflict(program: CreditProgram) -> Vector | None:
     ndarray or None
         None where HiGHS found no optimum.
     """
-    from scipy.optimize import linprog
-
     n, q = program.n_customers, program.n_rows
     if q == 0:
         return None
@@ -67,7 +65,7 @@ def rows_conflict(program: CreditProgram) -> Vector | None:
     limits = np.concatenate([program.row_upper[above], -program.row_lower[below]])
     limits = limits / np.concatenate([size[above], size[below]])
     system = sparse.vstack([both[above], -both[below]], format="csr")
-    result = linprog(cost, A_ub=system, b_ub=limits, bounds=bounds, method="highs", options=_HIGHS)
+    result = _highs(cost, A_ub=system, b_ub=limits, bounds=bounds)
     if result.status != 0:
         return None
     y = np.zeros(q)
@@ -82,8 +80,6 @@ def falling_ray(program: CreditProgram) -> Vector | None:
 
     Solves min cᵀv over −1 ≤ v ≤ 1, F v = 0, D v = 0, with v in the cone that the bounds leave open.
     """
-    from scipy.optimize import linprog
-
     floor = np.where(np.isfinite(program.lower), 0.0, -1.0)
     ceiling = np.where(np.isfinite(program.upper), 0.0, 1.0)
     still = program.idiosyncratic > 0
@@ -93,17 +89,23 @@ def falling_ray(program: CreditProgram) -> Vector | None:
     A = sparse.csr_array(program.rows)
     above, below = np.isfinite(program.row_upper), np.isfinite(program.row_lower)
     system = sparse.vstack([A[above], -A[below]], format="csr")
-    result = linprog(
+    result = _highs(
         program.linear / np.abs(program.linear).max(),
         A_ub=system if system.shape[0] else None,
         b_ub=np.zeros(system.shape[0]) if system.shape[0] else None,
         A_eq=program.factors if program.n_factors else None,
         b_eq=np.zeros(program.n_factors) if program.n_factors else None,
         bounds=np.column_stack([floor, ceiling]),
-        method="highs",
-        options=_HIGHS,
     )
     return np.asarray(result.x, dtype=np.float64) if result.status == 0 else None
+
+
+def _highs(cost: Vector, **problem: Any) -> Any:
+    """Run HiGHS; its result is checked by the caller, so that its types do not matter here."""
+    from scipy.optimize import linprog
+
+    solve: Any = linprog
+    return solve(cost, **problem, method="highs", options=_HIGHS)
 
 
 def _reach(program: CreditProgram) -> tuple[Vector, Vector]:
@@ -111,12 +113,11 @@ def _reach(program: CreditProgram) -> tuple[Vector, Vector]:
     A = sparse.csr_array(program.rows)
     rising, falling = A.maximum(0), A.minimum(0)
     with np.errstate(invalid="ignore"):
-        least = rising @ program.lower + falling @ program.upper
-        most = rising @ program.upper + falling @ program.lower
+        least = np.asarray(rising @ program.lower + falling @ program.upper)
+        most = np.asarray(rising @ program.upper + falling @ program.lower)
     return np.nan_to_num(least, nan=-np.inf), np.nan_to_num(most, nan=np.inf, posinf=np.inf)
 
 
-def _row_sizes(A: NDArray[np.float64] | sparse.csr_array) -> Vector:
-    if sparse.issparse(A):
-        return np.sqrt(np.asarray(A.multiply(A).sum(axis=1), dtype=np.float64).ravel())
-    return np.sqrt(np.einsum("qi,qi->q", A, A))
+def _row_sizes(A: Rows) -> Vector:
+    squares = np.square(A) if isinstance(A, np.ndarray) else A.multiply(A)
+    return np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64).ravel())
