@@ -30,7 +30,7 @@ def bounds_conflict(program: CreditProgram) -> Vector:
     if program.n_rows == 0:
         return y
     least, most = _reach(program)
-    scale = np.maximum(_row_sizes(program.rows), np.finfo(float).tiny)
+    scale = _row_sizes(program.rows)
     missing_above = (program.row_lower - most) / scale
     missing_below = (least - program.row_upper) / scale
     worst = np.maximum(missing_above, missing_below)
@@ -54,7 +54,7 @@ def rows_conflict(program: CreditProgram) -> Vector | None:
     n, q = program.n_customers, program.n_rows
     if q == 0:
         return None
-    size = np.maximum(_row_sizes(program.rows), np.finfo(float).tiny)
+    size = _row_sizes(program.rows)
     A = sparse.diags_array(1.0 / size) @ sparse.csr_array(program.rows)
     slack = sparse.eye_array(q)
     both = sparse.hstack([A, slack, -slack], format="csr")
@@ -115,9 +115,11 @@ def _reach(program: CreditProgram) -> tuple[Vector, Vector]:
     with np.errstate(invalid="ignore"):
         least = np.asarray(rising @ program.lower + falling @ program.upper)
         most = np.asarray(rising @ program.upper + falling @ program.lower)
-    return np.nan_to_num(least, nan=-np.inf), np.nan_to_num(most, nan=np.inf, posinf=np.inf)
+    return np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
 
 
 def _row_sizes(A: Rows) -> Vector:
+    """Norm of each row, 1 for a row of zeros (an interval that nobody's returns reach)."""
     squares = np.square(A) if isinstance(A, np.ndarray) else A.multiply(A)
-    return np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64).ravel())
+    sizes = np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64).ravel())
+    return np.where(sizes > 0, sizes, 1.0)
