@@ -44,8 +44,9 @@ class Certificate:
         Largest violation of a row or bound, relative to the size of the row's terms (for a bound:
         of the largest share).
     dual : float
-        Largest slope that no multiplier explains, relative to the largest slope. Only a variable
-        with an open side can have one; all else is counted in the gap.
+        Largest slope that no multiplier explains, relative to the largest of the terms that make
+        it up (risk, linear cost, rows). Only a variable with an open side can have one; all else
+        is counted in the gap.
     gap : float
         No feasible point has an objective lower by more than this, relative to the objective.
     tolerance : float
@@ -109,12 +110,11 @@ def certify(
     residual = slope + pull
     z = _admissible(-residual, program.lower, program.upper)
     unexplained = float(np.abs(residual + z).max())
-    steepest = float(max(np.abs(slope).max(), np.abs(pull).max()))
     gap = _slack_cost(z, w, program.lower, program.upper)
     gap += _slack_cost(y, program.activity(w), program.row_lower, program.row_upper)
     certificate = Certificate(
         primal=primal_residual(program, w),
-        dual=unexplained / steepest if unexplained > 0 else 0.0,
+        dual=unexplained / _slope_scale(program, w, slope, pull) if unexplained > 0 else 0.0,
         gap=gap / scale
         if (scale := _objective_scale(program, w)) > 0
         else (np.inf if gap else 0.0),
@@ -214,14 +214,26 @@ def _slack_cost(multiplier: Vector, value: Vector, lower: Vector, upper: Vector)
     return float(np.abs(multiplier) @ np.abs(to_upper + to_lower))
 
 
+def _slope_scale(program: CreditProgram, w: Vector, slope: Vector, pull: Vector) -> float:
+    """Size of the terms of ∇f + Aᵀy; each can be large where their sum is zero."""
+    norms = _column_norms(program)
+    together = 2.0 * float(norms.max()) * float(norms @ np.abs(w))
+    risk = float(np.abs(slope - program.linear).max())
+    terms = max(risk, float(np.abs(program.linear).max()), float(np.abs(pull).max()))
+    return terms + _UNDIVERSIFIED * together
+
+
 def _objective_scale(program: CreditProgram, w: Vector) -> float:
     exposure = program.factors @ w
     spread = (program.idiosyncratic * w) @ w
     terms = float(exposure @ exposure + spread + abs(program.linear @ w))
-    column_norms = np.sqrt(np.einsum("ki,ki->i", program.factors, program.factors))
-    together = float(column_norms @ np.abs(w)) ** 2
+    together = float(_column_norms(program) @ np.abs(w)) ** 2
     cancelling = float(np.abs(program.linear) @ np.abs(w))
     return terms + _UNDIVERSIFIED * (together + cancelling)
+
+
+def _column_norms(program: CreditProgram) -> Vector:
+    return np.sqrt(np.einsum("ki,ki->i", program.factors, program.factors))
 
 
 def _extreme(slope: Vector, lower: Vector, upper: Vector) -> tuple[float, float]:
