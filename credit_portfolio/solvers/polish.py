@@ -84,7 +84,22 @@ def polish(program: CreditProgram, w: Vector, y: Vector, tolerance: float) -> tu
             best, least, idle = (inside, y), worst, 0
         if not np.isfinite(worst):
             break
+    if least > tolerance and np.isfinite(w).all():
+        bare = _without_dust(program, w), np.zeros_like(y)
+        if certify(program, *bare, tolerance)[0].worst < least:
+            return bare
     return best
+
+
+def _without_dust(program: CreditProgram, w: Vector) -> Vector:
+    """Shares inside their bounds, those below the rounding of the largest set to zero.
+
+    Where the minimum is zero, a share of either sign with its own variance tends to 0 and never
+    arrives, and what is left of it is infinitely much compared with a variance of nothing.
+    """
+    w = np.clip(w, program.lower, program.upper)
+    dust = np.abs(w) <= np.finfo(float).eps * np.abs(w).max()
+    return np.where(dust, np.clip(0.0, program.lower, program.upper), w)
 
 
 def _own_curvature(program: CreditProgram) -> Vector:
