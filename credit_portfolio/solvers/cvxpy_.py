@@ -221,8 +221,9 @@ def _call(problem: Any, name: str, options: dict[str, Any]) -> tuple[str, int | 
     """Solve, and return what the solver said; its status is reported, never believed."""
     import cvxpy as cp
 
-    with warnings.catch_warnings():
-        # cvxpy warns that a solution may be inaccurate; the certificate measures by how much.
+    # cvxpy warns that a solution may be inaccurate, and squares a diverged point until it
+    # overflows; the certificate measures by how much.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", UserWarning)
         try:
             problem.solve(solver=name, **options)
