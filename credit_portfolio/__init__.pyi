@@ -22,6 +22,8 @@ from .errors import (
 )
 from .evaluation.intervals import ReturnIntervals as ReturnIntervals
 from .evaluation.targets import Targets as Targets
+from .ledger.source import Ledger as Ledger, open_ledger as open_ledger
+from .ledger.schema import Profile as Profile
 from .limits import (
     WORKING_ASSET_TABLE as WORKING_ASSET_TABLE,
     WorkingAssetTable as WorkingAssetTable,
@@ -30,6 +32,7 @@ from .limits import (
 )
 from .portfolio import CreditPortfolio as CreditPortfolio
 from .program.program import CreditProgram as CreditProgram
+from .report import write_report as write_report
 from .returns.panel import ReturnPanel as ReturnPanel
 from .returns.rule import ProvisionMatrix as ProvisionMatrix
 from .returns.rule import ReturnRule as ReturnRule

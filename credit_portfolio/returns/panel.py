@@ -252,7 +252,7 @@ def _cells(ledger: Ledger, rule: ReturnRule, unit: str) -> pd.DataFrame:
         amount=rows.amount.sum().cast("float64"),
         open=rows.open.sum().cast("float64"),
     )
-    frame: pd.DataFrame = cells.to_pandas()
+    frame: pd.DataFrame = cells.to_pyarrow().to_pandas()
     return frame
 
 
@@ -267,12 +267,12 @@ def _markup(ledger: Ledger, rule: ReturnRule) -> Any:
     column = ledger.invoices[rule.markup].try_cast("float64")
     usable = (column > 0) & (column < float("inf"))
     wrong = ledger.invoices.filter(~usable.fill_null(False))
-    bad = int(wrong.count().to_pandas())
+    bad = int(wrong.count().to_pyarrow().as_py())
     if bad:
         raise DataError(
             f"{bad:,} invoices have no markup above 0 in column {rule.markup!r}; fill it for every "
             "invoice, or give ReturnRule one number",
-            wrong.limit(1000).to_pandas(),
+            wrong.to_pyarrow().to_pandas(),
         )
     return column
 

@@ -1,0 +1,326 @@
+"""One run from files to a folder of results, as the command line and nightly batches do it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from credit_portfolio.errors import CreditPortfolioError, ModelError, OutputError
+from credit_portfolio.export import whole_file, write_csv
+from credit_portfolio.ledger.source import open_ledger
+from credit_portfolio.limits import (
+    WORKING_ASSET_TABLE,
+    WORKING_ASSET_TABLE_OF_SYSTEM,
+    read_statements,
+    working_asset_limits,
+)
+from credit_portfolio.portfolio import CreditPortfolio
+from credit_portfolio.report import write_report
+from credit_portfolio.returns.panel import ReturnPanel
+from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
+from credit_portfolio.settings import Settings
+from credit_portfolio.version import __version__
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from credit_portfolio.allocation import Allocation
+    from credit_portfolio.ledger.source import Ledger
+
+    Path_ = str | os.PathLike[str]
+
+_LIMIT_TABLES = {
+    "encyclopaedia": WORKING_ASSET_TABLE,
+    "system": WORKING_ASSET_TABLE_OF_SYSTEM,
+}
+# What the figures depend on; their versions go into the run record.
+_PARTS = ("numpy", "scipy", "pandas", "cvxpy", "clarabel", "ibis-framework", "duckdb")
+_READ_AT_ONCE = 1 << 20
+
+
+@dataclass(slots=True)
+class Record:
+    """What run.json holds: enough to repeat the run and to see that it is the same."""
+
+    settings: Settings
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    status: str = "running"
+    message: str = ""
+    started: str = field(
+        default_factory=lambda: dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    )
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain types."""
+        return {
+            "status": self.status,
+            "message": self.message,
+            "started": self.started,
+            "seconds": {stage: round(taken, 3) for stage, taken in self.seconds.items()},
+            "settings": self.settings.to_dict(),
+            "inputs": self.inputs,
+            **self.results,
+            "versions": {
+                "python": platform.python_version(),
+                "credit_portfolio": __version__,
+                **{part: metadata.version(part) for part in _PARTS},
+            },
+        }
+
+
+Progress = Callable[[str], None]
+
+
+def allocate(
+    invoices: Path_,
+    statements: Path_ | None = None,
+    settings: Settings | None = None,
+    out: Path_ | None = None,
+    *,
+    progress: Progress = lambda stage: None,
+    notes: Sequence[str] = (),
+) -> Allocation:
+    """Go from a ledger file and a statements file to an allocation, and write the results.
+
+    Parameters
+    ----------
+    invoices : path
+        CSV or Parquet.
+    statements : path, optional
+        CSV; without it there are no limits.
+    settings : Settings, optional
+    out : path, optional
+        Folder for report.html, allocation.csv, allocation.xlsx, allocation.json and run.json, and
+        rejected.csv where rows of the ledger were rejected. It is made if it is not there.
+    progress : callable, optional
+        Called with the name of each stage as it begins.
+    notes : sequence of str, optional
+        Sentences that the report shows first.
+
+    Returns
+    -------
+    Allocation
+
+    Raises
+    ------
+    CreditPortfolioError
+        As each part says. run.json is written in this case too, with the status and the message.
+    """
+    settings = settings or Settings()
+    folder = None if out is None else make_folder(out)
+    record = Record(settings)
+    try:
+        allocation = _allocate(invoices, statements, settings, folder, record, progress, notes)
+    except CreditPortfolioError as error:
+        record.status, record.message = type(error).__name__, str(error)
+        if folder is not None:
+            _write_record(record, folder)
+        raise
+    return allocation
+
+
+def _allocate(
+    invoices: Path_,
+    statements: Path_ | None,
+    settings: Settings,
+    folder: Path | None,
+    record: Record,
+    progress: Progress,
+    notes: Sequence[str],
+) -> Allocation:
+    with _stage("reading the ledger", record, progress):
+        record.inputs.append(fingerprint(invoices))
+        ledger = read_ledger(invoices, settings)
+    with _stage("building the return panel", record, progress):
+        panel = _panel(ledger, settings)
+    limits = None
+    if statements is not None:
+        with _stage("rating the statements", record, progress):
+            record.inputs.append(fingerprint(statements))
+            limits = rate(statements, settings, as_of=ledger.as_of.isoformat())
+    with _stage("finding the shares", record, progress):
+        model = _model(settings, ledger.currency)
+        exposure = ledger.exposure()
+        model.fit(panel, limits=limits, current=exposure if exposure.sum() > 0 else None)
+        allocation: Allocation = model.allocation_
+    record.status, record.message = "optimal", str(allocation.certificate)
+    record.results = _results(ledger, allocation)
+    if folder is not None:
+        with _stage("writing the results", record, progress):
+            _write(allocation, ledger, folder, notes)
+        _write_record(record, folder)
+    return allocation
+
+
+def read_ledger(invoices: Path_, settings: Settings) -> Ledger:
+    """Open the ledger as the settings say."""
+    s = settings.ledger
+    if s.columns is not None and s.profile is not None:
+        raise ModelError("the settings give both a profile and columns; leave one of them out")
+    return open_ledger(
+        invoices,
+        profile=s.columns if s.columns is not None else s.profile,
+        as_of=s.as_of,
+        currency=s.currency,
+        separator=s.separator,
+        decimal=s.decimal,
+        date_format=s.date_format,
+    )
+
+
+def rate(statements: Path_, settings: Settings, as_of: str | None = None) -> pd.DataFrame:
+    """Return the working-asset limits of a statements file as the settings say."""
+    s = settings.limits
+    return working_asset_limits(
+        read_statements(statements),
+        table=_LIMIT_TABLES[s.table],
+        rounding=s.rounding,
+        tangible=s.tangible,
+        as_of=as_of,
+        max_age_days=s.max_age_days,
+    )
+
+
+def fingerprint(path: Path_) -> dict[str, Any]:
+    """Name, size and SHA-256 of an input file; a missing file is left to its reader to report."""
+    file = Path(path)
+    if not file.is_file():
+        return {"name": file.name, "bytes": None, "sha256": None}
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_READ_AT_ONCE):
+            digest.update(block)
+    return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def make_folder(out: Path_) -> Path:
+    """Make the output folder and see that it can be written, before any long work.
+
+    Raises
+    ------
+    OutputError
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write into {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from error
+    return folder
+
+
+@contextmanager
+def _stage(name: str, record: Record, progress: Progress) -> Iterator[None]:
+    progress(name)
+    started = time.perf_counter()
+    yield
+    record.seconds[name] = time.perf_counter() - started
+
+
+def _panel(ledger: Ledger, settings: Settings) -> ReturnPanel:
+    s = settings.returns
+    provisions = None
+    if s.provisions is not None:
+        p = s.provisions
+        provisions = ProvisionMatrix(tuple(p.days), tuple(p.rates), p.basis)
+    rule = ReturnRule(s.markup, s.funding_rate, provisions, s.late_settlement)
+    return ReturnPanel.from_ledger(
+        ledger, rule, s.period, maturity_days=s.maturity_days, min_periods=s.min_periods
+    )
+
+
+def _model(settings: Settings, currency: str) -> CreditPortfolio:
+    s = settings.model
+    intervals, good_from = settings.edges()
+    targets: Any = s.targets
+    return CreditPortfolio(
+        intervals,
+        good_from,
+        targets=targets,
+        risk_model=s.risk_model,
+        operator=s.operator,
+        budget=s.budget,
+        max_share=s.max_share,
+        floor=_floor(s.floor),
+        outside=s.outside,
+        unit=s.unit,
+        currency=currency,
+        solver=s.solver,
+        tolerance=s.tolerance,
+    )
+
+
+def _floor(floor: str | float | None) -> Any:
+    """TOML has no null: the word "none" stands for no floor."""
+    return None if floor == "none" else floor
+
+
+def _results(ledger: Ledger, allocation: Allocation) -> dict[str, Any]:
+    quality, proof = ledger.quality, allocation.certificate
+    return {
+        "as_of": ledger.as_of.isoformat(),
+        "ledger": {
+            "rows_read": quality.rows_read,
+            "rows_accepted": quality.rows_accepted,
+            "rows_rejected": quality.rows_rejected,
+            "amount_read": str(quality.amount_read),
+            "amount_accepted": str(quality.amount_accepted),
+            "amount_rejected": str(quality.amount_rejected),
+        },
+        "summary": allocation.summary,
+        "certificate": {
+            "primal": proof.primal,
+            "dual": proof.dual,
+            "gap": proof.gap,
+            "tolerance": proof.tolerance,
+            "holds": proof.holds,
+        },
+        "findings": list(allocation.findings),
+    }
+
+
+def _write(allocation: Allocation, ledger: Ledger, folder: Path, notes: Sequence[str]) -> None:
+    allocation.to_csv(folder / "allocation.csv")
+    allocation.to_excel(folder / "allocation.xlsx")
+    allocation.to_json(folder / "allocation.json")
+    write_rejected(ledger, folder)
+    write_report(
+        allocation,
+        folder / "report.html",
+        quality=ledger.quality,
+        ageing=ledger.ageing(),
+        notes=notes,
+    )
+
+
+def write_rejected(ledger: Ledger, folder: Path) -> Path | None:
+    """Write the rejected rows with their reasons; no file where there are none."""
+    path = folder / "rejected.csv"
+    if not ledger.quality.rows_rejected:
+        path.unlink(missing_ok=True)
+        return None
+    write_csv(ledger.quality.rejected, path, index=False)
+    return path
+
+
+def _write_record(record: Record, folder: Path) -> None:
+    with whole_file(folder / "run.json") as draft:
+        draft.write_text(json.dumps(record.to_dict(), indent=2, ensure_ascii=False) + "\n")
