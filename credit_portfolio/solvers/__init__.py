@@ -85,7 +85,12 @@ def solve(
     if not 0 < tolerance < 1:
         raise ModelError(f"tolerance is {tolerance}; expected a number between 0 and 1, as 1e-9")
     started = time.perf_counter()
+    if not isinstance(solver, str):
+        raise TypeError(f"solver is {solver!r}; expected a name, as 'auto' or 'clarabel'")
     chosen = "clarabel" if solver == "auto" else solver.lower()
+    if chosen not in _BACK_ENDS:
+        # Also where no solver is needed in the end: a misspelt name must not pass unnoticed.
+        cvxpy_.check_request(chosen, options)
     y = feasibility.bounds_conflict(program)
     if infeasibility_margin(program, y) > tolerance:
         solution = _infeasible(program, y, chosen, "the bounds of the shares alone rule it out")
@@ -172,22 +177,20 @@ def _break_tie(
         return found
     second = tie_break.smallest_norm_program(program, found.x)
     candidate = _run(second, found.solver, tolerance, options)
-    if candidate.w is None:
-        return _replace(
-            found, unique=None, message=f"{found.message}; whether other shares tie is not known"
-        )
-    certificate, y, z = certify(program, candidate.w, found.duals.rows, tolerance)
-    if not certificate.holds:
-        return _replace(
-            found, unique=None, message=f"{found.message}; whether other shares tie is not known"
-        )
-    moved = float(np.abs(candidate.w - found.x).max()) / float(np.abs(found.x).max() or 1.0)
+    unknown = f"{found.message}; whether other shares tie is not known"
+    if candidate.w is None or candidate.y is None:
+        return _replace(found, unique=None, message=unknown)
+    w, weights = polish(second, candidate.w, candidate.y, tolerance)
+    certificate, y, z = certify(program, w, found.duals.rows, tolerance)
+    if not (certificate.holds and certify(second, w, weights, tolerance)[0].holds):
+        return _replace(found, unique=None, message=unknown)
+    moved = float(np.abs(w - found.x).max()) / float(np.abs(found.x).max() or 1.0)
     if moved <= _SAME_SHARES:
         return found
     return _replace(
         found,
-        x=_frozen(candidate.w),
-        objective=program.objective(candidate.w),
+        x=_frozen(w),
+        objective=program.objective(w),
         duals=Duals(_frozen(y), _frozen(z)),
         certificate=certificate,
         unique=False,

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from credit_portfolio.errors import MissingDependencyError, ModelError, did_you_mean
+from credit_portfolio.program.certificate import absolute
 from credit_portfolio.solvers.solution import Candidate
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from credit_portfolio.program.program import CreditProgram
+    from credit_portfolio.program.program import CreditProgram, Rows
 
     Vector = NDArray[np.float64]
 
@@ -100,8 +101,7 @@ def solve_with_cvxpy(
     MissingDependencyError
         For a solver that cvxpy knows but that is not installed.
     """
-    name = _installed_name(solver)
-    _check_options(name, options)
+    name = check_request(solver, options)
     free = program.lower < program.upper
     fixed = np.where(free, 0.0, program.lower)
     if not free.any():
@@ -130,7 +130,8 @@ def _scale(
     c = program.linear[free] + 2.0 * (F.T @ (program.factors @ fixed))
     settled = program.activity(fixed)
     lower, upper = program.lower[free], program.upper[free]
-    sigma = _typical_share(lower, upper)
+    row_bounds = np.stack([program.row_lower - settled, program.row_upper - settled])
+    sigma = _typical_share(lower, upper, A, row_bounds)
     column_variance = np.einsum("ki,ki->i", F, F) + D
     phi = max(sigma**2 * float(column_variance.mean()), sigma * float(np.abs(c).mean()))
     phi = phi * shrink if phi > 0 else 1.0
@@ -150,8 +151,8 @@ def _scale(
         D=D * (sigma**2 / phi),
         c=c * (sigma / phi),
         A=scaled_rows,
-        row_lower=(program.row_lower - settled) / row_size,
-        row_upper=(program.row_upper - settled) / row_size,
+        row_lower=row_bounds[0] / row_size,
+        row_upper=row_bounds[1] / row_size,
         lower=lower / sigma,
         upper=upper / sigma,
         sigma=sigma,
@@ -160,10 +161,17 @@ def _scale(
     )
 
 
-def _typical_share(lower: Vector, upper: Vector) -> float:
+def _typical_share(lower: Vector, upper: Vector, A: Rows, row_bounds: Vector) -> float:
+    """Size of a share: the median bound, or the most that a row asks of equal shares if less."""
     bounds = np.abs(np.concatenate([lower, upper]))
     bounds = bounds[np.isfinite(bounds) & (bounds > 0)]
-    return float(np.median(bounds)) if bounds.size else 1.0 / lower.size
+    weight = np.asarray(absolute(A).sum(axis=1), dtype=np.float64).ravel()
+    asked = np.where(np.isfinite(row_bounds), np.abs(row_bounds), 0.0)
+    equal = np.divide(asked, weight, out=np.zeros_like(asked), where=weight > 0)
+    sizes = [float(np.median(bounds))] if bounds.size else []
+    # The largest, not the median: a row that asks for zero may ask for 1e-17 after rounding.
+    sizes += [float(equal.max())] if equal.any() else []
+    return min(sizes, default=1.0 / lower.size)
 
 
 def _run(scaled: _Scaled, name: str, tolerance: float, options: Mapping[str, Any]) -> Candidate:
@@ -228,18 +236,33 @@ def _call(problem: Any, name: str, options: dict[str, Any]) -> tuple[str, int | 
         try:
             problem.solve(solver=name, **options)
         except cp.SolverError as error:
-            return f"{name} stopped: {str(error).splitlines()[0]}", None
+            said = str(error).splitlines()[0]
+            # OSQP's own complaints about its options arrive wrapped in cvxpy's error.
+            if said.startswith("Unrecognized settings") or isinstance(error.__context__, TypeError):
+                raise _refused(name, options, error) from error
+            return f"{name} stopped: {said}", None
         except (TypeError, AttributeError, ValueError, KeyError) as error:
-            raise ModelError(
-                f"{name} refused its options {options}: {error}; leave out the one it names"
-            ) from error
+            raise _refused(name, options, error) from error
     iterations = problem.solver_stats.num_iters if problem.solver_stats else None
     return f"{name} said {problem.status}", iterations
+
+
+def _refused(name: str, options: Mapping[str, Any], error: Exception) -> ModelError:
+    return ModelError(
+        f"{name} refused its options {dict(options)}: {error}; leave out the one it names"
+    )
 
 
 def _options(name: str, tolerance: float, options: Mapping[str, Any]) -> dict[str, Any]:
     asked = max(tolerance * _HEADROOM, _FINEST)
     return {**dict.fromkeys(_ACCURACY.get(name, ()), asked), **_EXTRA.get(name, {}), **options}
+
+
+def check_request(solver: str, options: Mapping[str, Any]) -> str:
+    """Return cvxpy's name of the solver; raise for an unknown or missing one, or its options."""
+    name = _installed_name(solver)
+    _check_options(name, options)
+    return name
 
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
