@@ -233,7 +233,8 @@ def _objective_scale(program: CreditProgram, w: Vector) -> float:
 
 
 def _column_norms(program: CreditProgram) -> Vector:
-    return np.sqrt(np.einsum("ki,ki->i", program.factors, program.factors))
+    norms: Vector = np.sqrt(np.einsum("ki,ki->i", program.factors, program.factors))
+    return norms
 
 
 def _extreme(slope: Vector, lower: Vector, upper: Vector) -> tuple[float, float]:
