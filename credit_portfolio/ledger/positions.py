@@ -1,0 +1,232 @@
+"""The ledger as it stood on one day: what was collected, what was lost, what is still open.
+
+Nothing dated after that day is used. All sums run in the engine, on exact decimals.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from credit_portfolio.errors import ModelError, did_you_mean, listing
+from credit_portfolio.ledger.quality import MONEY_DIGITS, MONEY_PLACES, LedgerQuality, money_text
+from credit_portfolio.ledger.schema import INVOICE_COLUMNS
+
+if TYPE_CHECKING:
+    from credit_portfolio.ledger.source import Table
+
+MONEY_TYPE = f"decimal({MONEY_DIGITS}, {MONEY_PLACES})"
+BASES = {"due": "due_date", "invoice": "invoice_date"}
+
+
+def positions_on(accepted: Table, as_of: datetime.date, groups: Sequence[str]) -> Table:
+    """Return the invoices of accepted rows as they were known on a day.
+
+    A settlement after the day is not known yet, nor is the write-off that came with it. A
+    write-off without a settled date is taken as known: losses are not put off.
+
+    Parameters
+    ----------
+    accepted : table expression
+        Columns customer_id, invoice_id, invoice_date, due_date, amount, settled_date,
+        settled_amount (filled), written_off_amount (filled), disputed, and the groups.
+    as_of : datetime.date
+        The day; invoices dated after it are left out.
+    groups : sequence of str
+        Grouping columns to keep.
+    """
+    t = accepted.filter(accepted.invoice_date <= as_of)
+    known = (t.settled_date <= as_of).fill_null(False)
+    collected = known.ifelse(t.settled_amount, 0).cast(MONEY_TYPE)
+    lost = (known | t.settled_date.isnull()).ifelse(t.written_off_amount, 0).cast(MONEY_TYPE)
+    t = t.mutate(
+        collected=collected,
+        written_off=lost,
+        open=(t.amount - collected - lost).cast(MONEY_TYPE),
+        settled_date=known.ifelse(t.settled_date, None),
+    )
+    return t.select(*INVOICE_COLUMNS, *groups)
+
+
+def frame_of(table: Table) -> pd.DataFrame:
+    """Return a computed table: money as Decimal, dates as objects, text as text.
+
+    By way of Arrow, since the direct way of Ibis 12.0 asks pandas for an option that pandas 3 has
+    deprecated, with a warning each time.
+    """
+    frame: pd.DataFrame = table.to_pyarrow().to_pandas()
+    return frame
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ledger:
+    """Invoices as known on one day; :func:`credit_portfolio.open_ledger` makes one.
+
+    Parameters
+    ----------
+    invoices : table expression of Ibis
+        One row an invoice dated on or before ``as_of``: customer_id, invoice_id, invoice_date,
+        due_date, amount, collected, written_off, open (amount less the two), settled_date (NULL
+        while unknown on ``as_of``), disputed, then the grouping columns.
+    as_of : datetime.date
+        The day of the picture.
+    currency : str
+        Of all money here; empty when the source does not say.
+    quality : LedgerQuality
+        What was read, rejected and repaired.
+    groups : tuple of str
+        Names of the grouping columns.
+    n_invoices, n_open, n_customers : int
+        Invoices, those with money open, and customers with an invoice.
+    """
+
+    invoices: Table
+    as_of: datetime.date
+    currency: str
+    quality: LedgerQuality
+    groups: tuple[str, ...]
+    n_invoices: int
+    n_open: int
+    n_customers: int
+
+    def exposure(self) -> pd.Series:
+        """Return the open money of each customer, as float64.
+
+        Returns
+        -------
+        pandas.Series
+            Index ``customer_id``, sorted; 0 for customers who owe nothing on ``as_of``.
+        """
+        t = self.invoices
+        sums = frame_of(t.group_by("customer_id").aggregate(exposure=t.open.sum()))
+        series = sums.set_index("customer_id")["exposure"].astype("float64")
+        ordered: pd.Series = series.sort_index()
+        return ordered
+
+    def ageing(
+        self,
+        by: str | None = "customer_id",
+        basis: str = "due",
+        edges: Sequence[int] = (30, 60, 90),
+        *,
+        exact: bool = False,
+    ) -> pd.DataFrame:
+        """Return the open money by age; the buckets add up to the outstanding.
+
+        Parameters
+        ----------
+        by : str, optional
+            ``customer_id``, ``disputed`` or a grouping column; None for one row of totals. A
+            blank in a text column is a row of its own, under the empty name.
+        basis : str
+            ``due`` counts days past due, with what is not yet due in ``not_due``; ``invoice``
+            counts days since the invoice.
+        edges : sequence of int
+            Last day of each bucket but the open one at the end.
+        exact : bool
+            Decimals instead of float64: then the sums agree to the last digit.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``not_due`` (for ``basis="due"``), ``1-30`` (``0-30`` for ``"invoice"``),
+            …, ``over 90`` and ``total``; one row a value of ``by``, sorted.
+
+        Raises
+        ------
+        ModelError
+            For an unknown column or basis, or edges that do not increase from 1.
+        """
+        self._check_ageing(by, basis, edges)
+        t = self.invoices
+        columns = {
+            name: condition.ifelse(t.open, 0).sum()
+            for name, condition in self._buckets(basis, edges).items()
+        }
+        columns["total"] = t.open.sum()
+        # Positions, not names: a customer's column may be called as a bucket is.
+        sums = {f"b{index}": column for index, column in enumerate(columns.values())}
+        if by is None:
+            frame = frame_of(t.aggregate(**sums))
+            frame.index = pd.Index(["total"])
+        else:
+            key = t[by].fill_null("") if t[by].type().is_string() else t[by]
+            frame = frame_of(t.group_by(key=key).aggregate(**sums))
+            frame = frame.set_index("key").sort_index().rename_axis(by)
+        frame.columns = pd.Index(list(columns))
+        result: pd.DataFrame = frame if exact else frame.astype("float64")
+        return result
+
+    def _check_ageing(self, by: str | None, basis: str, edges: Sequence[int]) -> None:
+        allowed = ("customer_id", "disputed", *self.groups)
+        if by is not None and by not in allowed:
+            raise ModelError(
+                f"ageing by {by!r}; expected None or one of {listing(allowed, 20)}."
+                f"{did_you_mean(str(by), allowed)}"
+            )
+        if basis not in BASES:
+            raise ModelError(
+                f"ageing from basis {basis!r}; expected 'due' (days past due) or 'invoice' (days "
+                f"since the invoice).{did_you_mean(str(basis), BASES)}"
+            )
+        days: list[Any] = list(edges)
+        whole = all(isinstance(day, int) and not isinstance(day, bool) for day in days)
+        rising = all(a < b for a, b in zip([0, *days], days, strict=False))
+        if not (days and whole and rising):
+            raise ModelError(
+                f"ageing edges {days}; expected whole days that increase from 1 on, such as "
+                "(30, 60, 90)"
+            )
+
+    def _buckets(self, basis: str, edges: Sequence[int]) -> dict[str, Any]:
+        """Return the condition of each bucket; every invoice is in exactly one."""
+        date = self.invoices[BASES[basis]]
+        first = 1 if basis == "due" else 0
+        buckets: dict[str, Any] = {}
+        # Days from 'date' to as_of are at most k exactly when date >= as_of - k days.
+        upper: datetime.date | None = None
+        if basis == "due":
+            buckets["not_due"] = date >= self.as_of
+            upper = self.as_of
+        for edge in edges:
+            lower = _days_before(self.as_of, edge)
+            inside = date >= lower
+            buckets[f"{first}-{edge}"] = inside if upper is None else inside & (date < upper)
+            first, upper = edge + 1, lower
+        buckets[f"over {edges[-1]}"] = date < upper
+        return buckets
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the invoices as pandas, sorted by customer, date and invoice.
+
+        Dates are ``datetime64``, money stays Decimal. For small books: a row takes about a
+        kilobyte.
+        """
+        ordered = self.invoices.order_by("customer_id", "invoice_date", "invoice_id")
+        frame = frame_of(ordered)
+        for name in ("invoice_date", "due_date", "settled_date"):
+            frame[name] = pd.to_datetime(frame[name])
+        return frame
+
+    def __repr__(self) -> str:
+        """Return three lines: what, when, how much."""
+        totals = self.quality.control_totals["money"]
+        unit = f" {self.currency}" if self.currency else ""
+        return (
+            f"Ledger as of {self.as_of}: {self.n_invoices:,} invoices of {self.n_customers:,} "
+            f"customers, {self.n_open:,} open\n"
+            f"amount {money_text(totals['amount'])}{unit}, collected "
+            f"{money_text(totals['collected'])}, written off {money_text(totals['written_off'])}, "
+            f"open {money_text(totals['open'])}\n"
+            f"{self.quality.rows_rejected:,} of {self.quality.rows_read:,} rows rejected: see "
+            ".quality"
+        )
+
+
+def _days_before(day: datetime.date, days: int) -> datetime.date:
+    """Return an earlier day, no earlier than the calendar begins."""
+    return datetime.date.fromordinal(max(day.toordinal() - days, 1))

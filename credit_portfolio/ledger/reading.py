@@ -1,0 +1,319 @@
+"""Read a source into numbered batches of rows, as they are: DataFrame, CSV or Parquet.
+
+PyArrow splits the lines of a CSV file: it numbers and keeps those with a wrong number of fields, so
+that no row is lost. Columns are called c0, c1, … from here on, so that no name from a file is ever
+part of a query.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.csv  # type: ignore[import-untyped]
+import pyarrow.parquet  # type: ignore[import-untyped]
+
+from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
+from credit_portfolio.ledger.schema import Profile, required_found
+
+SEPARATORS = (",", ";", "\t", "|")
+_BLOCK_BYTES = 1 << 23  # text parsed at a time: large enough to be quick, small in memory
+
+
+@dataclass(eq=False, slots=True)
+class Incoming:
+    """A source on its way into the engine."""
+
+    where: str
+    names: list[str]
+    batches: Iterator[pa.RecordBatch]
+    notes: list[str]
+    malformed: list[tuple[int, str]] = field(default_factory=list)  # data row, what was found
+    floats: frozenset[int] = frozenset()  # columns of mixed cells with binary floats among them
+    rows: int = 0
+
+    def numbered(self) -> Iterator[pa.Table]:
+        """Yield the well-formed rows: ``row`` from 1, then the source's columns as c0, c1, …."""
+        good = 0
+        for batch in self.batches:
+            arrays = [_plain_array(column) for column in batch.columns]
+            row = pa.array(np.arange(good + 1, good + 1 + batch.num_rows, dtype=np.int64))
+            names = ["row", *(f"c{index}" for index in range(len(arrays)))]
+            good += batch.num_rows
+            yield pa.table([row, *arrays], names=names)
+        self.rows = good + len(self.malformed)
+        if not good and self.malformed:
+            raise DataError(
+                f"all {self.rows:,} rows of {self.where} are malformed; the first: "
+                f"{self.malformed[0][1]}: check separator and quotes",
+                pd.DataFrame(self.malformed, columns=["row", "reason"]),
+            )
+        if not good:
+            raise DataError(
+                f"{self.where} has columns and no rows; expected at least one invoice: check the "
+                "export"
+            )
+
+    def source_rows(self, row: np.ndarray) -> np.ndarray:
+        """Turn numbers of well-formed rows into row numbers of the source."""
+        bad = np.array([number for number, _ in self.malformed], dtype=np.int64)
+        return row + np.searchsorted(bad - np.arange(len(bad)), row, side="right")
+
+    def note_absent(self, profile: Profile, mapped: Mapping[str, int]) -> None:
+        """Say what it means that an optional column is not there."""
+        meanings = {
+            "settled_date": "every invoice counts as open",
+            "written_off_amount": "nothing counts as written off",
+        }
+        for name, meaning in meanings.items():
+            if name not in mapped:
+                named = profile.columns.get(name)
+                which = f" ({named!r} is not in the source)" if named else ""
+                self.notes.append(f"no column for {name}{which}: {meaning}")
+
+
+@contextmanager
+def reading(
+    source: pd.DataFrame | str | os.PathLike[str], profile: Profile, separator: str | None
+) -> Iterator[Incoming]:
+    """Open a source of any kind; errors of the readers become DataError."""
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+        raise ModelError(f"separator is {separator!r}; expected one character such as ',' or ';'")
+    if isinstance(source, pd.DataFrame):
+        if separator is not None:
+            raise ModelError("separator is for CSV files; the source is a DataFrame: leave it out")
+        yield _from_frame(source)
+        return
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"source is a DataFrame or a path, not {type(source).__name__}")
+    path = Path(source)
+    where = f"file {str(path)!r}"
+    if not path.is_file():
+        near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(
+            f"{where} {kind}; expected a CSV or Parquet file.{did_you_mean(path.name, near)}"
+        )
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            file.seek(0)
+            if not magic:
+                raise DataError(f"{where} is empty; expected a header and rows: check the export")
+            if magic == b"PAR1":
+                if separator is not None:
+                    raise ModelError(
+                        f"separator is for CSV files; {where} is Parquet: leave it out"
+                    )
+                yield _from_parquet(file, where)
+            elif magic.startswith(b"\x1f\x8b"):
+                with gzip.open(file) as text:
+                    yield _from_csv(text, where, profile, separator)
+            else:
+                yield _from_csv(file, where, profile, separator)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, where) from error
+    except pa.ArrowInvalid as error:
+        if "UTF8" in str(error):
+            raise _not_utf8(path, where) from error
+        raise DataError(
+            f"{where} cannot be read ({_first_line(error)}); expected CSV or Parquet: look for a "
+            "quote that is never closed, or export it again"
+        ) from error
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise DataError(
+            f"{where} cannot be read ({_first_line(error)}); expected a whole CSV or Parquet file "
+            "that you may read: export or copy it again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _not_utf8(path: Path, where: str) -> DataError:
+    """Name the first line that is not UTF-8."""
+    opener = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
+    line = 0
+    with opener(path, "rb") as file:
+        for line, content in enumerate(file, start=1):  # noqa: B007
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError:
+                break
+    return DataError(
+        f"{where} is not UTF-8 text, first seen on line {line}; expected UTF-8: save it as "
+        "'CSV UTF-8', or convert it from its encoding (often cp1252, UTF-16 or GB18030)"
+    )
+
+
+def _from_csv(
+    file: BinaryIO | gzip.GzipFile, where: str, profile: Profile, separator: str | None
+) -> Incoming:
+    separator, names, note = _header(file, where, profile, separator)
+    file.seek(0)
+    columns = [f"c{index}" for index in range(len(names))]
+    malformed: list[tuple[int, str]] = []
+
+    def keep(row: pyarrow.csv.InvalidRow) -> str:
+        if row.number == 1:
+            return "error"  # the header itself is not well formed
+        found = f"{row.actual_columns} fields where the header has {row.expected_columns}"
+        malformed.append((row.number - 1, f"{found}: {row.text!r}"))  # the header is row 1
+        return "skip"
+
+    reader = pyarrow.csv.open_csv(
+        file,
+        # One thread: only then are rows numbered.
+        read_options=pyarrow.csv.ReadOptions(
+            use_threads=False,
+            block_size=_BLOCK_BYTES,
+            column_names=columns,
+            skip_rows_after_names=1,
+        ),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=separator, newlines_in_values=True, invalid_row_handler=keep
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
+        ),
+    )
+    split = f"{where} (split at {separator!r})"
+    return Incoming(split, names, iter(reader), [f"CSV, {note} {separator!r}"], malformed)
+
+
+def _header(
+    file: BinaryIO | gzip.GzipFile, where: str, profile: Profile, separator: str | None
+) -> tuple[str, list[str], str]:
+    """Return the separator, the column names, and how the separator was found."""
+    candidates = SEPARATORS if separator is None else (separator,)
+    headers = {mark: _first_row(file, mark) for mark in candidates}
+    for mark, rows in headers.items():
+        if not rows or len(rows[0]) == 0:
+            raise DataError(f"{where} has no header; expected column names in its first line")
+        if len(rows) < 2:
+            raise DataError(
+                f"{where} has no rows below its first line {mark.join(rows[0])[:80]!r}; expected "
+                "a header and at least one invoice: check the export"
+            )
+    if separator is not None:
+        return separator, headers[separator][0], "separator given:"
+    found = {mark: required_found(profile, rows[0]) for mark, rows in headers.items()}
+    most = max(found.values())
+    best = [mark for mark in SEPARATORS if found[mark] == most]
+    if most and len(best) > 1:
+        raise DataError(
+            f"the header of {where} can be split at {listing(best)}; expected one separator: pass "
+            "separator="
+        )
+    # None has a required column: the one that splits most is the likeliest to be told about.
+    mark = best[0] if most else max(SEPARATORS, key=lambda mark: len(headers[mark][0]))
+    return mark, headers[mark][0], "separator found in the header:"
+
+
+def _first_row(file: BinaryIO | gzip.GzipFile, separator: str) -> list[list[str]]:
+    """Return the header and the first row that are not blank, as far as they exist."""
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    try:
+        rows = (row for row in csv.reader(text, delimiter=separator) if row)
+        return [row for row, _ in zip(rows, range(2), strict=False)]
+    finally:
+        text.detach()
+
+
+def _from_parquet(file: BinaryIO, where: str) -> Incoming:
+    parquet = pyarrow.parquet.ParquetFile(file)
+    names = [str(name) for name in parquet.schema_arrow.names]
+    return Incoming(where, names, parquet.iter_batches(), ["Parquet"])
+
+
+def _from_frame(frame: pd.DataFrame) -> Incoming:
+    where = "the DataFrame"
+    if frame.columns.nlevels > 1:
+        raise DataError(f"{where} has columns of {frame.columns.nlevels} levels; expected one")
+    names = [str(name) for name in frame.columns]
+    if frame.empty:
+        raise DataError(
+            f"{where} has {len(frame)} rows and {len(names)} columns; expected at least one invoice"
+        )
+    arrays = [_series_array(frame.iloc[:, index]) for index in range(len(names))]
+    batch = pa.RecordBatch.from_arrays(arrays, names=[f"c{i}" for i in range(len(names))])
+    floats = frozenset(
+        index
+        for index, array in enumerate(arrays)
+        if pa.types.is_string(array.type)
+        and frame.iloc[:, index].dtype == object
+        and any(isinstance(cell, float) and cell == cell for cell in frame.iloc[:, index])
+    )
+    return Incoming(where, names, iter([batch]), ["DataFrame"], floats=floats)
+
+
+def _series_array(series: pd.Series) -> pa.Array:
+    """Return a column of a frame as Arrow; cells of several types become text."""
+    try:
+        array = pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        cells = [None if _is_missing(cell) else _cell_text(cell) for cell in series]
+        array = pa.array(cells, type=pa.string())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return array
+
+
+def _is_missing(cell: Any) -> bool:
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
+
+
+def _cell_text(cell: object) -> str:
+    """Write a cell of a mixed column as text, floats with all their digits."""
+    if isinstance(cell, datetime.datetime):
+        return cell.date().isoformat() if cell.time() == datetime.time() else cell.isoformat(" ")
+    if isinstance(cell, Decimal) and cell.is_finite():
+        return format(cell, "f")
+    if isinstance(cell, bool | np.bool_):
+        return "true" if cell else "false"
+    if isinstance(cell, float | np.floating):
+        return np.format_float_positional(float(cell), trim="0")
+    return str(cell)
+
+
+def _plain_array(array: pa.Array) -> pa.Array:
+    """Return an array of a type that the engine and the rules know; the rest becomes text."""
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    kind = array.type
+    known = (
+        pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal128(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_timestamp(kind)
+    )
+    if pa.types.is_float16(kind):
+        return array.cast(pa.float32())
+    if known:
+        return array
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        return array.cast(pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        try:
+            return array.cast(pa.string())  # text that a writer did not mark as such
+        except pa.ArrowInvalid:
+            pass
+    cells = [None if cell is None else _cell_text(cell) for cell in array.to_pylist()]
+    return pa.array(cells, type=pa.string())
