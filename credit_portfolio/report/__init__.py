@@ -1,0 +1,19 @@
+"""The report: one page of HTML with tables and pictures, and the pictures one by one."""
+
+from credit_portfolio.report.html import write_report
+from credit_portfolio.report.plots import (
+    ageing_figure,
+    evaluation_figure,
+    limits_figure,
+    risk_figure,
+    shares_figure,
+)
+
+__all__ = [
+    "ageing_figure",
+    "evaluation_figure",
+    "limits_figure",
+    "risk_figure",
+    "shares_figure",
+    "write_report",
+]

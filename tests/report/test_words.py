@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from credit_portfolio.program.certificate import Certificate
+from credit_portfolio.report import words
+
+
+def changed(allocation, **columns):
+    """The same allocation with other columns in the customers' table."""
+    return replace(allocation, customers=allocation.customers.assign(**columns))
+
+
+def test_the_headline_has_the_budget_the_customers_and_both_deviations(plain) -> None:
+    text = " ".join(words.headline(plain))
+    s = plain.summary
+    assert f"A budget of {s['budget']:,.0f} EUR" in text
+    assert f"{s['n_with_share']} of 40 customers" in text
+    now, then = s["standard_deviation"], s["current_standard_deviation"]
+    assert f"{100 * (1 - now / then):.1f}% below" in text
+    assert "All 5 targets hold." in text
+
+
+def test_a_missed_target_is_named_with_its_bound(plain) -> None:
+    evaluation = plain.evaluation.copy()
+    name = evaluation.index[1]
+    evaluation.loc[name, ["target", "slack"]] = [0.02, -0.01]
+    text = " ".join(words.headline(replace(plain, evaluation=evaluation)))
+    assert f"Not met: at most 2.0% in {name}." in text
+    assert "targets hold" not in text
+
+
+def test_a_target_missed_by_less_than_the_certificate_allows_counts_as_held(plain) -> None:
+    evaluation = plain.evaluation.assign(slack=-plain.certificate.tolerance)
+    assert words.missed_targets(replace(plain, evaluation=evaluation)) == []
+
+
+def test_a_proof_that_does_not_hold_is_a_warning(plain) -> None:
+    broken = replace(plain, certificate=Certificate(1e-3, 0.0, 0.0, 1e-9))
+    assert words.headline(broken)[-1].startswith("Take care")
+
+
+def test_without_current_book_limits_and_targets_the_headline_says_so(bare) -> None:
+    text = " ".join(words.headline(bare))
+    assert "no current book" in text
+    assert "No limits are set." in text
+    assert "No interval has a target." in text
+    assert "nan" not in text
+
+
+def test_balances_above_their_limit_are_counted_with_their_excess(plain) -> None:
+    c = plain.customers
+    held = c["limit"].to_numpy() * 0.5
+    held[3] = c["limit"].iloc[3] + 1_000
+    text = " ".join(words.headline(changed(plain, current_amount=held)))
+    assert "Today one customer owes more than the limit, by 1,000 EUR." in text
+    held[4] = c["limit"].iloc[4] + 500
+    text = " ".join(words.headline(changed(plain, current_amount=held)))
+    assert "Today 2 customers owe more than their limit, by 1,500 EUR together." in text
+
+
+def test_a_balance_at_its_limit_is_no_breach(plain) -> None:
+    at = plain.customers["limit"] + 1e-7
+    assert not words.over_limit(changed(plain, current_amount=at)).any()
+
+
+def test_no_limit_is_no_breach(lonely) -> None:
+    assert not words.over_limit(lonely).any()
+
+
+def test_customers_who_owe_without_any_limit_are_counted_apart(plain) -> None:
+    limit = plain.customers["limit"].copy()
+    limit.iloc[:2] = 0.0
+    text = words.limits_words(changed(plain, limit=limit))
+    assert "2 of them with no limit at all" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0.00%"), (0.5, "50.00%"), (1.23456e-7, "0.0000123%"), (float("nan"), "–")],
+)
+def test_small_deviations_keep_their_figures(value: float, shown: str) -> None:
+    assert words.percent_figures(value) == shown
+
+
+def test_money_has_cents_only_for_small_budgets(plain, bare) -> None:
+    assert words.money(1234.567, plain) == "1,235 EUR"
+    assert words.money(1234.567, bare) == "1,234.57"
+    assert words.money(float("nan"), plain) == "–"
+
+
+def test_unseen_marks_in_a_label_are_made_visible() -> None:
+    assert words.plain_label("\u202egnp\x00.exe\n") == "\ufffdgnp\ufffd.exe\ufffd"
+
+
+@pytest.mark.parametrize("most", [3, 4, 10, 11])
+def test_a_cut_label_has_the_length_asked_for(most: int) -> None:
+    cut = words.plain_label("abcdefghijklmnop", most)
+    assert len(cut) == most
+    assert cut[0] == "a"
+    assert cut[-1] == "p"
+
+
+def test_price_sentences_say_the_direction(plain) -> None:
+    kinds = {"[0 %, 15 %)": "bad", "[23.5 %, 25 %]": "good"}
+    frame = pd.DataFrame(
+        {
+            "kind": ["budget", "target", "target", "target", "limit"],
+            "binding": [True, True, True, False, True],
+            "standard_deviation": [75.6, -12.0, 1151.0, 0.0, -0.0123],
+        },
+        index=["budget", "target [0 %, 15 %)", "target [23.5 %, 25 %]", "target x", "limit C1"],
+    )
+    said = [words.price_sentence(row, kinds, plain) for row in words.rows_of(frame)]
+    assert said == [
+        "10,000 EUR more of budget, at the same limits, would raise the standard deviation by "
+        "75.6 EUR.",
+        "Allowing one percentage point more would lower the standard deviation by 12.0 EUR.",
+        "Asking for one percentage point more would raise the standard deviation by 1,151 EUR.",
+        "Not binding: one percentage point more or less changes nothing.",
+        "10,000 EUR more of limit for C1 would lower the standard deviation by 0.0123 EUR.",
+    ]
+
+
+def test_the_sentence_on_b_adds_up_the_bad_intervals(plain) -> None:
+    bad = plain.evaluation[plain.evaluation["kind"] == "bad"]
+    text = words.evaluation_words(plain)
+    assert f"{100 * sum(bad['proposed']):.1f}% falls in bad" in text
+    assert f"today's {100 * sum(bad['current']):.1f}%" in text
+    assert "mixture" in text
+
+
+def test_risk_equal_to_credit_but_for_rounding_is_not_above_it(lonely) -> None:
+    same = changed(lonely, risk_share=lonely.customers["share"] + 1e-12)
+    assert words.risk_words(same).endswith("there are none.")
+    more = changed(lonely, risk_share=lonely.customers["share"] + 0.01)
+    assert "1 customer, most of all only" in words.risk_words(more)
