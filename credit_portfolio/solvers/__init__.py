@@ -175,6 +175,9 @@ def _break_tie(
     """Among several optima take the one of smallest norm, and say that there were several."""
     if not tie_break.may_tie(program):
         return found
+    tied = tie_break.tied(program, found.x, found.duals.rows, found.duals.bounds)
+    if tied is False:
+        return found
     second = tie_break.smallest_norm_program(program, found.x)
     candidate = _run(second, found.solver, tolerance, options)
     unknown = f"{found.message}; whether other shares tie is not known"
@@ -185,8 +188,8 @@ def _break_tie(
     if not (certificate.holds and certify(second, w, weights, tolerance)[0].holds):
         return _replace(found, unique=None, message=unknown)
     moved = float(np.abs(w - found.x).max()) / float(np.abs(found.x).max() or 1.0)
-    if moved <= _SAME_SHARES:
-        return found
+    if moved <= _SAME_SHARES and not tied:
+        return _replace(found, unique=None, message=unknown)
     return _replace(
         found,
         x=_frozen(w),

@@ -12,18 +12,74 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from credit_portfolio.program.certificate import absolute
 from credit_portfolio.program.program import CreditProgram
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+# A share or slope this near to its bound or to zero counts as undecided: the square root of the
+# default tolerance, since a gap of ε leaves shares uncertain by about √ε.
+_NEAR = 3e-5
+# Rows of norm one are taken for dependent below this: a hundred thousand times their rounding.
+_RANK = 1e-11
 
 
 def may_tie(program: CreditProgram) -> bool:
     """Whether the optimum can be non-unique: two or more free shares without own variance."""
     free = program.lower < program.upper
     return int((free & (program.idiosyncratic == 0)).sum()) > 1
+
+
+def tied(program: CreditProgram, w: Vector, y: Vector, z: Vector) -> bool | None:
+    """Whether other shares reach the minimum: True and False are sure, None is open.
+
+    A move v keeps the minimum where D v = 0, F v = 0 and cᵀv = 0. If those conditions and the rows
+    at their bounds leave a v over the shares strictly between their bounds, it can be made small
+    enough to be allowed. If they leave none over all shares whose bound has no price, with the
+    rows that press alone, then nothing else is optimal.
+
+    Parameters
+    ----------
+    program : CreditProgram
+    w : ndarray, shape (n,)
+        Optimal shares.
+    y : ndarray, shape (q,)
+    z : ndarray, shape (n,)
+        Their row and bound multipliers.
+    """
+    bare = (program.idiosyncratic == 0) & (program.lower < program.upper)
+    margin = _NEAR * (float(np.abs(w).max()) or 1.0)
+    inside = bare & (w - program.lower > margin) & (program.upper - w > margin)
+    equal = program.row_lower == program.row_upper
+    activity = program.activity(w)
+    near = _NEAR * np.maximum(np.abs(activity), np.asarray(absolute(program.rows) @ np.abs(w)))
+    held = (activity - program.row_lower <= near) | (program.row_upper - activity <= near)
+    if _leaves_a_move(program, inside, held):
+        return True
+    slope = float(np.abs(program.gradient(w)).max())
+    unpriced = bare & (np.abs(z) <= _NEAR * slope)
+    largest = absolute(program.rows).max(axis=1)
+    pull = np.abs(y) * (largest if isinstance(largest, np.ndarray) else largest.toarray())
+    if not _leaves_a_move(program, inside | unpriced, equal | (pull > _NEAR * slope)):
+        return False
+    return None
+
+
+def _leaves_a_move(program: CreditProgram, which: Mask, rows: Mask) -> bool:
+    """Whether F, c and the given rows, over the given customers, have a null space."""
+    n = int(which.sum())
+    A = program.rows[rows][:, which]
+    dense = A if isinstance(A, np.ndarray) else A.toarray()
+    if n > program.n_factors + dense.shape[0] + 1:
+        return True
+    K = np.vstack([program.factors[:, which], program.linear[None, which], dense])
+    size = np.sqrt(np.einsum("ri,ri->r", K, K))
+    rank = np.linalg.matrix_rank(K[size > 0] / size[size > 0, None], rtol=_RANK)
+    return bool(n > rank)
 
 
 def smallest_norm_program(program: CreditProgram, w: Vector) -> CreditProgram:
