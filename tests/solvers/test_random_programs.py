@@ -32,6 +32,11 @@ UNDIVERSIFIED = 1e-6
 # linprog solves the phase-one program to 1e-10 in rows of norm one; an infeasible program must
 # miss by clearly more, and the generator draws none that misses by less than 1e-6.
 MISSED = 1e-8
+# Shares count as tied when linprog moves them by more than this part of the largest: its own
+# 1e-7 on rows of norm one moves them by up to some 1e-5 where the rows are nearly dependent.
+TIED = 1e-3
+# Two interior points on the same program of smallest norm.
+SMALLEST = 1e-6
 
 
 # ------------------------------------------------------------------------------ the generator
@@ -362,3 +367,80 @@ def test_every_optimum_belongs_to_a_program_that_linprog_calls_feasible() -> Non
 
 def test_every_unbounded_is_confirmed_by_linprog() -> None:
     assert [seed for seed, p, _ in answers("unbounded") if not falls_forever(p)] == []
+
+
+# ------------------------------------------------------------------------------------------- ties
+
+
+def optimal_set(p: Dense, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and bounds that cut out all optima, given one: equal F w, D w and cᵀw."""
+    own = p.D > 0
+    levels = np.vstack([p.F, p.c[None]])
+    A = np.vstack([p.A, levels])
+    size = np.abs(A).max(axis=1)
+    size[size == 0] = 1.0
+    A = A / size[:, None]
+    rl, ru = (np.r_[bound, levels @ x] / size for bound in (p.rl, p.ru))
+    box = np.column_stack([np.where(own, x, p.l), np.where(own, x, p.u)])
+    return A, rl, ru, box
+
+
+def reach(p: Dense, x: np.ndarray, seed: int) -> float:
+    """How far other optima lie from x, along random directions, relative to the largest share."""
+    A, rl, ru, box = optimal_set(p, x)
+    up, low = np.isfinite(ru) & (rl < ru), np.isfinite(rl) & (rl < ru)
+    equal = rl == ru
+    far = 0.0
+    for sign in (1.0, -1.0):
+        g = sign * np.random.default_rng(seed).normal(size=x.size)
+        result = linprog(
+            g,
+            A_ub=np.vstack([A[up], -A[low]]),
+            b_ub=np.r_[ru[up], -rl[low]],
+            A_eq=A[equal],
+            b_eq=rl[equal],
+            bounds=box,
+        )
+        if result.status == 3:  # without end
+            return np.inf
+        far = max(far, float(np.abs(result.x - x).max()) if result.status == 0 else 0.0)
+    return far / float(np.abs(x).max())
+
+
+@pytest.mark.parametrize("unique", [True, False])
+def test_unique_means_that_no_other_shares_reach_the_minimum(unique: bool) -> None:
+    wrong, looked_at = [], 0
+    for seed, p, solution in answers("optimal"):
+        if solution.unique is not unique or (p.D == 0).sum() < 2 or not solution.x.any():
+            continue
+        looked_at += 1
+        far = reach(p, solution.x, seed)
+        if (far > TIED) is unique:
+            wrong.append((seed, far))
+    assert wrong == []
+    assert looked_at >= 30
+
+
+def test_of_tied_shares_the_smallest_norm_is_taken_as_piqp_finds_it() -> None:
+    wrong, looked_at = [], 0
+    for seed, p, solution in answers("optimal"):
+        if solution.unique is not False:
+            continue
+        A, rl, ru, box = optimal_set(p, solution.x)
+        second = Dense.__new__(Dense)
+        second.F, second.D, second.c = (
+            np.zeros((0, p.c.size)),
+            np.ones(p.c.size),
+            np.zeros(p.c.size),
+        )
+        second.S, second.A, second.rl, second.ru = np.eye(p.c.size), A, rl, ru
+        second.l, second.u = box.T
+        found = by_piqp(second)
+        if found is None or second.violation(found[0]) > MISSED:
+            continue  # rows that repeat each other stop PIQP on some of these
+        looked_at += 1
+        apart = np.abs(found[0] - solution.x).max() / np.abs(solution.x).max(initial=1e-300)
+        if apart > SMALLEST:
+            wrong.append((seed, apart))
+    assert wrong == []
+    assert looked_at >= 30
