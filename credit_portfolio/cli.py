@@ -158,7 +158,7 @@ def demo(
         ledger_file, statement_file = book.write(folder)
         chosen = Settings.from_mapping(
             {
-                "ledger": {"as_of": book.as_of.isoformat()},
+                "ledger": {"as_of": f"{book.as_of:%Y-%m-%d}"},
                 "returns": {
                     "markup": 0.25,
                     "funding_rate": 0.08,

@@ -222,7 +222,7 @@ def make_folder(out: Path_) -> Path:
         probe.unlink()
     except OSError as error:
         raise OutputError(
-            f"cannot write into {folder}: {error.strerror or error}; choose another folder with --out"
+            f"cannot write into {folder}: {error.strerror or error}; choose another with --out"
         ) from error
     return folder
 
@@ -286,6 +286,7 @@ def _results(ledger: Ledger, allocation: Allocation) -> dict[str, Any]:
             "amount_rejected": str(quality.amount_rejected),
         },
         "summary": allocation.summary,
+        "model": allocation.settings,
         "certificate": {
             "primal": proof.primal,
             "dual": proof.dual,

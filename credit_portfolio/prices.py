@@ -36,7 +36,7 @@ def limit_prices(solution: Solution, budget: float) -> tuple[Vector, Vector]:
     Only multipliers against upper bounds count; each is 0 or less. Shape (n,) each.
     """
     z = np.maximum(solution.duals.bounds, 0.0)
-    variance = -z * MONEY_STEP / budget
+    variance = -z * MONEY_STEP / budget + 0.0
     return variance, variance * budget * _per_variance(solution)
 
 
@@ -79,10 +79,12 @@ def price_table(
                 else f"10,000 {currency} more".replace("  ", " ")
                 for is_target in target
             ],
-            "variance": np.where(target, -y * POINT, budget_variance),
+            # Adding 0.0 turns the −0.0 of a row without a price into a plain zero.
+            "variance": np.where(target, -y * POINT, budget_variance) + 0.0,
             "standard_deviation": np.where(
                 target, -y * POINT * budget * deviation, money_slope * MONEY_STEP
-            ),
+            )
+            + 0.0,
         },
         index=pd.Index(program.row_names, name="condition", dtype="str"),
     )

@@ -1,4 +1,4 @@
-"""What every test shares: repeatable Hypothesis, and the folder of real data where it is present."""
+"""What every test shares: repeatable Hypothesis, and real data where they are present."""
 
 from __future__ import annotations
 
