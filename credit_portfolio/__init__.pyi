@@ -22,12 +22,19 @@ from .errors import (
 )
 from .evaluation.intervals import ReturnIntervals as ReturnIntervals
 from .evaluation.targets import Targets as Targets
-from .ledger.source import Ledger as Ledger, open_ledger as open_ledger
 from .ledger.schema import Profile as Profile
+from .ledger.source import Ledger as Ledger
+from .ledger.source import open_ledger as open_ledger
 from .limits import (
     WORKING_ASSET_TABLE as WORKING_ASSET_TABLE,
+)
+from .limits import (
     WorkingAssetTable as WorkingAssetTable,
+)
+from .limits import (
     read_statements as read_statements,
+)
+from .limits import (
     working_asset_limits as working_asset_limits,
 )
 from .portfolio import CreditPortfolio as CreditPortfolio
@@ -36,6 +43,7 @@ from .report import write_report as write_report
 from .returns.panel import ReturnPanel as ReturnPanel
 from .returns.rule import ProvisionMatrix as ProvisionMatrix
 from .returns.rule import ReturnRule as ReturnRule
-from .simulate import SimulatedBook as SimulatedBook, simulate_book as simulate_book
+from .simulate import SimulatedBook as SimulatedBook
+from .simulate import simulate_book as simulate_book
 from .solvers import solve as solve
 from .version import __version__ as __version__
