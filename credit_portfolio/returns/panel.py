@@ -77,9 +77,15 @@ class ReturnPanel:
                 f"the panel has returns {self.values.shape} and costs {self.costs.shape} for "
                 f"{shape[0]} periods and {shape[1]} customers"
             )
-        if not self.customers.is_unique:
-            twice = self.customers[self.customers.duplicated()].unique()
-            raise DataError(f"customers appear more than once in the panel: {listing(twice)}")
+        for what, labels in (("customers", self.customers), ("periods", self.periods)):
+            if not labels.is_unique:
+                twice = labels[labels.duplicated()].unique()
+                raise DataError(
+                    f"{what} appear more than once in the panel: {listing(map(str, twice))}; add "
+                    "them up first"
+                )
+        if not (np.isfinite(self.costs) & (self.costs >= 0)).all():
+            raise DataError("costs of the panel must be finite money of 0 or more; mend them")
         if np.isinf(self.values).any():
             t, i = np.argwhere(np.isinf(self.values))[0]
             raise DataError(
@@ -114,7 +120,11 @@ class ReturnPanel:
             values = frame.to_numpy(dtype=np.float64, copy=True)
         except (TypeError, ValueError) as error:
             raise DataError(f"the panel holds something that is not a number: {error}") from error
-        given = np.isfinite(values).astype(float) if costs is None else np.array(costs, dtype=float)
+        try:
+            given = np.isfinite(values) if costs is None else np.array(costs)
+            given = given.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"costs hold something that is not a number: {error}") from error
         return cls(
             values=values,
             customers=pd.Index(frame.columns.map(str), name="customer_id"),
@@ -237,7 +247,8 @@ def _cells(ledger: Ledger, rule: ReturnRule, unit: str) -> pd.DataFrame:
     if rule.provisions is not None:
         value = value - still_open * _provision(rule.provisions, t, as_of)
         if rule.late_settlement == "provisioned":
-            value = value - collected * _provision(rule.provisions, t, closed)
+            late = (t.settled_date > t.due_date).fill_null(False).ifelse(collected, 0.0)
+            value = value - late * _provision(rule.provisions, t, closed)
     profit = value - cost
     if rule.funding_rate:
         days_closed = _days(t.invoice_date, closed)

@@ -47,6 +47,8 @@ class ProvisionMatrix:
     basis: Literal["due", "invoice"] = "due"
 
     def __post_init__(self) -> None:
+        if not all(np.isfinite(day) and day == int(day) for day in self.days):
+            raise ModelError(f"provision ages {self.days} must be whole days")
         object.__setattr__(self, "days", tuple(int(day) for day in self.days))
         object.__setattr__(self, "rates", tuple(float(rate) for rate in self.rates))
         if any(a >= b for a, b in pairwise(self.days)):
@@ -84,7 +86,7 @@ class ProvisionMatrix:
         [0.02, 0.04, 0.087, 0.25, 1.0]
         """
         reached = [float(sales), *map(float, unpaid)]
-        falling = all(a >= b for a, b in pairwise(reached))
+        falling = reached[0] < np.inf and all(a >= b for a, b in pairwise(reached))
         if len(unpaid) != len(days) or not falling or reached[-1] <= 0:
             raise ModelError(
                 f"unpaid amounts {list(unpaid)} must be one per age, fall from the sales of "
@@ -103,6 +105,8 @@ class ProvisionMatrix:
         amounts = np.asarray(balances, dtype=np.float64)
         if amounts.shape != (len(self.rates),):
             raise ModelError(f"expected {len(self.rates)} balances, found shape {amounts.shape}")
+        if not np.isfinite(amounts).all():
+            raise ModelError(f"balances {amounts.tolist()} must all be finite amounts of money")
         return float(amounts @ np.asarray(self.rates))
 
 
@@ -128,8 +132,8 @@ class ReturnRule:
     provisions : ProvisionMatrix, optional
         Without one, open items count in full, and the panel says how much that is.
     late_settlement : {"paid", "provisioned"}, default "paid"
-        "provisioned" charges a late but complete settlement the provision of the age at which it
-        came (the reading of the source paper).
+        "provisioned" charges what was collected after the due date the provision of the age at
+        which it came (the reading of the source paper); what came in time is charged nothing.
 
     Examples
     --------
