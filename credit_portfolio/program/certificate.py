@@ -60,8 +60,8 @@ class Certificate:
 
     @property
     def worst(self) -> float:
-        """Largest of the three residuals."""
-        return max(self.primal, self.dual, self.gap)
+        """Largest of the three residuals; NaN, which never holds, where one of them is."""
+        return float(np.max([self.primal, self.dual, self.gap]))
 
     @property
     def holds(self) -> bool:
@@ -101,6 +101,14 @@ def certify(
     z : ndarray, shape (n,)
         Multipliers of the bounds: ∇f + Aᵀy + z = 0 wherever a bound can carry it.
     """
+    # A diverged point overflows on its way to an infinite residual.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _certify(program, w, y, tolerance)
+
+
+def _certify(
+    program: CreditProgram, w: Vector, y: Vector, tolerance: float
+) -> tuple[Certificate, Vector, Vector]:
     if not (np.isfinite(w).all() and np.isfinite(y).all()):
         nothing = Certificate(np.inf, np.inf, np.inf, tolerance)
         return nothing, np.zeros_like(y), np.zeros_like(w)
@@ -114,10 +122,8 @@ def certify(
     gap += _slack_cost(y, program.activity(w), program.row_lower, program.row_upper)
     certificate = Certificate(
         primal=primal_residual(program, w),
-        dual=unexplained / _slope_scale(program, w, slope, pull) if unexplained > 0 else 0.0,
-        gap=gap / scale
-        if (scale := _objective_scale(program, w)) > 0
-        else (np.inf if gap else 0.0),
+        dual=_relative(unexplained, _slope_scale(program, w, slope, pull)),
+        gap=_relative(gap, _objective_scale(program, w)),
         tolerance=tolerance,
     )
     return certificate, y, z
@@ -214,6 +220,12 @@ def _slack_cost(multiplier: Vector, value: Vector, lower: Vector, upper: Vector)
     return float(np.abs(multiplier) @ np.abs(to_upper + to_lower))
 
 
+def _relative(residual: float, scale: float) -> float:
+    if residual == 0:
+        return 0.0
+    return residual / scale if 0 < scale < np.inf else np.inf
+
+
 def _slope_scale(program: CreditProgram, w: Vector, slope: Vector, pull: Vector) -> float:
     """Size of the terms of ∇f + Aᵀy; each can be large where their sum is zero."""
     norms = _column_norms(program)
@@ -227,9 +239,9 @@ def _objective_scale(program: CreditProgram, w: Vector) -> float:
     exposure = program.factors @ w
     spread = (program.idiosyncratic * w) @ w
     terms = float(exposure @ exposure + spread + abs(program.linear @ w))
-    together = float(_column_norms(program) @ np.abs(w)) ** 2
+    together = np.square(_column_norms(program) @ np.abs(w))
     cancelling = float(np.abs(program.linear) @ np.abs(w))
-    return terms + _UNDIVERSIFIED * (together + cancelling)
+    return float(terms + _UNDIVERSIFIED * (together + cancelling))
 
 
 def _column_norms(program: CreditProgram) -> Vector:

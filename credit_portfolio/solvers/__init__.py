@@ -121,10 +121,12 @@ def _judge(
     else:
         w, y = polish(program, w, y, tolerance)
     certificate, y, z = certify(program, w, y, tolerance)
+    with np.errstate(over="ignore", invalid="ignore"):  # a refused point may be anything
+        objective = program.objective(w)
     found = Solution(
         status=Status.OPTIMAL if certificate.holds else Status.FAILED,
         x=_frozen(w),
-        objective=program.objective(w),
+        objective=objective,
         duals=Duals(_frozen(y), _frozen(z)),
         certificate=certificate,
         solver=name,

@@ -63,6 +63,8 @@ def polish(program: CreditProgram, w: Vector, y: Vector, tolerance: float) -> tu
     w : ndarray, shape (n,)
     y : ndarray, shape (q,)
     """
+    if not (np.isfinite(w).all() and np.isfinite(y).all()):
+        return w, y
     best = (w, y)
     least = certify(program, w, y, tolerance)[0].worst
     # Where the variance vanishes no row has a price, but a solver leaves noise in place of zero.
