@@ -10,11 +10,13 @@ import pytest
 from scipy import sparse
 from scipy.optimize import lsq_linear
 
+from credit_portfolio import solvers
 from credit_portfolio.errors import MissingDependencyError, ModelError
 from credit_portfolio.program.certificate import certify
 from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.solvers import Status, solve
 from credit_portfolio.solvers.cvxpy_ import solve_with_cvxpy
+from credit_portfolio.solvers.solution import Candidate
 
 # The project's bar for the reference program, in exact fractions.
 EXACT = 1e-9
@@ -355,6 +357,28 @@ def test_a_solver_that_stopped_early_is_never_believed(solver: str, options: dic
             assert solution.status == "failed"
             assert "refused" in solution.message
     assert verdicts <= {"optimal", "failed"}
+
+
+def test_a_solver_that_diverged_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverged(*_: object) -> Candidate:
+        return Candidate(
+            np.array([1e200, 1e300, 1e-200]), np.array([1e250, -1e9]), "optimal, surely"
+        )
+
+    monkeypatch.setitem(solvers._BACK_ENDS, "by hand", diverged)
+    solution = solve(reference(), "by hand")
+    assert solution.status == "failed"
+    assert "surely optimal; refused" in solution.message
+
+
+@pytest.mark.parametrize("nonsense", [np.nan, np.inf])
+def test_a_solver_that_returns_no_numbers_is_told_as_failed(
+    nonsense: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        solvers._BACK_ENDS, "by hand", lambda *_: Candidate(np.full(3, nonsense), np.zeros(2), "ok")
+    )
+    assert solve(reference(), "by hand").status == "failed"
 
 
 def test_an_iteration_limit_fails_on_a_feasible_program() -> None:
