@@ -115,7 +115,9 @@ def evaluation_figure(allocation: Allocation) -> go.Figure:
         showgrid=False,
         zeroline=False,
     )
-    figure.update_xaxes(tickformat=".0%", rangemode="tozero", title_text="part of credit, or of periods")
+    figure.update_xaxes(
+        tickformat=".0%", rangemode="tozero", title_text="part of credit, or of periods"
+    )
     return figure
 
 
