@@ -368,7 +368,7 @@ def test_a_solver_that_diverged_is_told_as_failed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(solvers._BACK_ENDS, "by hand", diverged)
     solution = solve(reference(), "by hand")
     assert solution.status == "failed"
-    assert "surely optimal; refused" in solution.message
+    assert "optimal, surely; refused" in solution.message
 
 
 @pytest.mark.parametrize("nonsense", [np.nan, np.inf])
