@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index as index_of
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from credit_portfolio.errors import DataError, ModelError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
     Vector = NDArray[np.float64]
@@ -58,7 +60,10 @@ class ReturnIntervals:
     def __init__(
         self, edges: ArrayLike, good_from: int, names: Sequence[str] | None = None
     ) -> None:
-        v = np.array(edges, dtype=np.float64)
+        try:
+            v = np.array(edges, dtype=np.float64)
+        except ValueError as error:
+            raise ModelError(f"edges {edges!r} must all be numbers: {error}") from error
         if v.ndim != 1 or v.size < 2:
             raise ModelError(f"edges has shape {v.shape}; expected at least two increasing numbers")
         if not np.isfinite(v).all():
@@ -70,6 +75,7 @@ class ReturnIntervals:
                 f"{v[first + 1]}; sort them and leave out repeats"
             )
         k = v.size - 1
+        good_from = index_of(good_from)  # a TypeError for 1.5, which no interval has
         if not 0 <= good_from <= k:
             raise ModelError(
                 f"good_from is {good_from}; expected 0 to {k}, as there are {k} intervals"
@@ -79,7 +85,7 @@ class ReturnIntervals:
             raise ModelError(f"{k} intervals need {k} different names; found {list(named)}")
         v.flags.writeable = False
         object.__setattr__(self, "edges", v)
-        object.__setattr__(self, "good_from", int(good_from))
+        object.__setattr__(self, "good_from", good_from)
         object.__setattr__(self, "names", named)
 
     @property
@@ -121,26 +127,56 @@ def check_inside(
     periods, customers : sequence, optional
         Labels for the message; positions by default.
     """
-    cells = np.argwhere(intervals.outside(returns))
-    if not len(cells):
+    failures = _named_cells(intervals.outside(returns), returns, periods, customers)
+    if failures.empty:
         return
-    import pandas as pd
-
-    t, i = cells[:, 0], cells[:, 1]
-    failures = pd.DataFrame(
-        {
-            "period": [periods[row] if periods is not None else row for row in t],
-            "customer_id": [customers[column] if customers is not None else column for column in i],
-            "return": returns[t, i],
-        }
-    )
-    first = failures.iloc[0]
     raise DataError(
         f"{len(failures):,} returns lie outside the edges [{intervals.edges[0]:g}, "
-        f"{intervals.edges[-1]:g}], the first at period {first['period']}, customer "
-        f"{first['customer_id']!r}: {first['return']:.6g}; widen the edges, mend the markup of the "
-        "return rule, or count them in the outer intervals with outside='clip'",
+        f"{intervals.edges[-1]:g}], the first at {_first(failures)}; widen the edges, mend the "
+        "markup of the return rule, or count them in the outer intervals with outside='clip'",
         failures,
+    )
+
+
+def check_finite(
+    returns: Matrix,
+    periods: Sequence[object] | None = None,
+    customers: Sequence[object] | None = None,
+) -> None:
+    """Raise a DataError that names the infinite cells, which no outer interval may take in."""
+    failures = _named_cells(np.isinf(returns), returns, periods, customers)
+    if failures.empty:
+        return
+    raise DataError(
+        f"{len(failures):,} returns are infinite, the first at {_first(failures)}; a return is a "
+        "finite part of the cost: mend the panel",
+        failures,
+    )
+
+
+def _first(failures: pd.DataFrame) -> str:
+    # Column by column: a row of a frame of numbers would turn the positions into floats.
+    period, customer, value = (failures[name].tolist()[0] for name in failures)
+    return f"period {period}, customer {customer!r}: {value:.6g}"
+
+
+def _named_cells(
+    which: NDArray[np.bool_],
+    returns: Matrix,
+    periods: Sequence[object] | None,
+    customers: Sequence[object] | None,
+) -> pd.DataFrame:
+    import pandas as pd
+
+    rows, columns = (place.tolist() for place in np.nonzero(which))
+    return pd.DataFrame(
+        {
+            "period": rows if periods is None else [periods[row] for row in rows],
+            "customer_id": columns if customers is None else [customers[i] for i in columns],
+                customers[column] if customers is not None else column for column in i.tolist()
+            ],
+            "return": returns[rows, columns],
+        }
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from credit_portfolio.errors import DataError, ModelError, listing
-from credit_portfolio.evaluation.intervals import ReturnIntervals, check_inside
+from credit_portfolio.evaluation.intervals import ReturnIntervals, check_finite, check_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def evaluation_matrix(
     Raises
     ------
     DataError
-        For returns outside the edges, or customers without any period.
+        For returns outside the edges, infinite returns, or customers without any period.
 
     Examples
     --------
@@ -76,6 +76,7 @@ def evaluation_matrix(
         raise ModelError(f"outside is {outside!r}; expected 'error' or 'clip'")
     if outside == "error":
         check_inside(intervals, returns, periods, customers)
+    check_finite(returns, periods, customers)
     n, k = returns.shape[1], intervals.n_intervals
     index = intervals.index(returns)
     seen = index >= 0
@@ -101,8 +102,10 @@ def smoothed(matrix: EvaluationMatrix, strength: float = 1.0) -> Matrix:
     strength : float, default 1
         α ≥ 0: how many periods the pooled distribution π counts for; 0 returns P itself.
     """
-    if not strength >= 0:
-        raise ModelError(f"the smoothing strength is {strength}; expected a number of zero or more")
+    if not 0 <= strength < np.inf:
+        raise ModelError(
+            f"the smoothing strength is {strength}; expected a finite number of zero or more"
+        )
     pooled = matrix.counts.sum(axis=0) / matrix.counts.sum()
     observed = matrix.counts.sum(axis=1, keepdims=True)
     drawn: Matrix = (matrix.counts + strength * pooled) / (observed + strength)

@@ -67,11 +67,17 @@ class Targets:
         Raises
         ------
         ModelError
-            For an interval that does not exist, or a bound outside [0, 1].
+            For an interval that does not exist or is named twice, or a bound outside [0, 1].
         """
         b = np.full(intervals.n_intervals, np.nan)
         for key, bound in bounds.items():
-            b[_position(key, intervals)] = _number(key, bound)
+            j = _position(key, intervals)
+            if not np.isnan(b[j]):
+                raise ModelError(
+                    f"interval {j} {intervals.names[j]} has two targets, {b[j]} and {bound}; keep "
+                    "one of them"
+                )
+            b[j] = _number(key, bound)
         return cls(b, intervals, "explicit")
 
     @classmethod
@@ -102,10 +108,10 @@ def _position(key: int | str, intervals: ReturnIntervals) -> int:
     if isinstance(key, str):
         if key in intervals.names:
             return intervals.names.index(key)
-        if not key.lstrip("-").isdigit():
+        if not key.removeprefix("-").isdecimal():
             raise ModelError(f"no interval is named {key!r}; there are {list(intervals.names)}")
         key = int(key)
-    if not 0 <= key < intervals.n_intervals:
+    if isinstance(key, bool) or key != int(key) or not 0 <= key < intervals.n_intervals:
         raise ModelError(
             f"a target is given for interval {key}; expected 0 to {intervals.n_intervals - 1}"
         )
