@@ -173,8 +173,6 @@ def _named_cells(
         {
             "period": rows if periods is None else [periods[row] for row in rows],
             "customer_id": columns if customers is None else [customers[i] for i in columns],
-                customers[column] if customers is not None else column for column in i.tolist()
-            ],
             "return": returns[rows, columns],
         }
     )
