@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from contextlib import contextmanager
@@ -43,8 +44,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     draft = Path(name)
     try:
         yield draft
-        # mkstemp makes files that only their owner may read; a report is meant to be shared.
-        draft.chmod(0o666 & ~_umask())
+        # mkstemp makes files that only their owner may read; a report is meant to be shared, unless
+        # the file that it replaces was not.
+        draft.chmod(goal.stat().st_mode & 0o777 if goal.exists() else 0o666 & ~_umask())
         draft.replace(goal)
     except OSError as error:
         raise OutputError(f"cannot write {goal}: {error.strerror or error}") from error
@@ -63,7 +65,9 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str], *, index: bool 
         Whether the index is written as the first column.
     """
     with whole_file(path) as draft:
-        _defused(frame, index).to_csv(draft, index=False, encoding="utf-8")
+        # RFC 4180's line ends: text with a carriage return is only quoted where they hold one, and
+        # unquoted it would start a new row.
+        _defused(frame, index).to_csv(draft, index=False, encoding="utf-8", lineterminator="\r\n")
 
 
 def write_excel(sheets: Mapping[str, pd.DataFrame], path: str | os.PathLike[str]) -> None:
@@ -75,6 +79,12 @@ def write_excel(sheets: Mapping[str, pd.DataFrame], path: str | os.PathLike[str]
         Sheet name to table; indexes are written as first columns.
     path : path
     """
+    # The place first: a workbook that is begun and never saved complains when it is thrown away.
+    with whole_file(path) as draft:
+        _workbook(sheets).save(draft)
+
+
+def _workbook(sheets: Mapping[str, pd.DataFrame]) -> Any:
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
@@ -94,6 +104,8 @@ def write_excel(sheets: Mapping[str, pd.DataFrame], path: str | os.PathLike[str]
                 made.value = value.translate(_NOT_IN_XML)
                 made.data_type = "s"
                 made.quotePrefix = value.startswith(_FORMULA_STARTS)
+            elif isinstance(value, float) and math.isinf(value):
+                made.value = str(float(value))  # a workbook has no such number
             elif not _missing(value):
                 made.value = value.item() if isinstance(value, np.generic) else value
             if bold:
@@ -103,16 +115,19 @@ def write_excel(sheets: Mapping[str, pd.DataFrame], path: str | os.PathLike[str]
         sheet.append([cell(str(name), bold=True) for name in flat.columns])
         for row in flat.itertuples(index=False, name=None):
             sheet.append([cell(value) for value in row])
-    with whole_file(path) as draft:
-        book.save(draft)
+    return book
 
 
 def _defused(frame: pd.DataFrame, index: bool) -> pd.DataFrame:
     flat = frame.reset_index() if index else frame.copy()
     flat.columns = [_defuse(str(name)) for name in flat.columns]
-    for name in flat.columns:
-        if not pd.api.types.is_numeric_dtype(flat[name]) and not flat[name].empty:
-            flat[name] = flat[name].map(_defuse)
+    for position in range(flat.shape[1]):  # two columns may have the same name
+        column = flat.iloc[:, position]
+        if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+            continue
+        # As objects: pandas would turn whole numbers beside a gap into floats.
+        defused = pd.Series([_defuse(value) for value in column], flat.index, dtype=object)
+        flat.isetitem(position, defused.to_numpy())
     return flat
 
 
