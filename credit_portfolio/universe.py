@@ -167,8 +167,8 @@ def _limit_frame(limits: Money | None) -> pd.DataFrame | None:
         column = _money("limits", limits["limit"])
         frame = pd.DataFrame({"limit": column})
         for name in ("reason", "explanation"):
-            given = limits[name].to_numpy() if name in limits.columns else ""
-            frame[name] = given
+            said = limits[name] if name in limits.columns else [""] * len(frame)
+            frame[name] = ["" if pd.isna(text) else str(text) for text in said]
         return frame
     return pd.DataFrame({"limit": _money("limits", limits), "reason": "", "explanation": ""})
 
@@ -195,7 +195,7 @@ def _mark_limits(
     known = frame.loc[customers[zero]]
     exclusion[zero] = "excluded: limit 0"
     for i, reason, why in zip(zero, known["reason"], known["explanation"], strict=True):
-        said = str(why or reason or "")
+        said = why or reason
         detail[i] = f"the limit is 0: {said}" if said else "the limit is 0"
 
 
