@@ -139,22 +139,34 @@ class Allocation:
                 text = Path(source).read_text(encoding="utf-8")
             except OSError as error:
                 raise DataError(f"cannot read {source}: {error.strerror or error}") from error
+            except ValueError as error:
+                raise DataError(
+                    f"cannot read {source}: {error}; give a file that to_json wrote"
+                ) from error
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
             raise DataError(f"this is not JSON: {error}; give what to_json wrote") from error
+        if not isinstance(content, dict):
+            raise DataError("this JSON is not an object; give what to_json wrote")
         if content.get("format") != _FORMAT or content.get("version") != _VERSION:
             raise DataError(
                 f"found format {content.get('format')!r} version {content.get('version')!r}; "
                 f"expected {_FORMAT!r} version {_VERSION}"
             )
-        return cls(
-            **{name: _table_from_dict(content[name]) for name in _TABLES},
-            summary=content["summary"],
-            certificate=Certificate(**content["certificate"]),
-            findings=tuple(content["findings"]),
-            settings=content["settings"],
-        )
+        try:
+            return cls(
+                **{name: _table_from_dict(content[name]) for name in _TABLES},
+                summary=content["summary"],
+                certificate=Certificate(**content["certificate"]),
+                findings=tuple(content["findings"]),
+                settings=content["settings"],
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the allocation is damaged ({type(error).__name__}: {error}); give the whole text "
+                "that to_json wrote"
+            ) from error
 
     def __repr__(self) -> str:
         return _page(self)
