@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator
 
 from credit_portfolio import prices, reasons
 from credit_portfolio.allocation import Allocation
-from credit_portfolio.errors import InfeasibleError, ModelError, SolverError
+from credit_portfolio.errors import InfeasibleError, ModelError, SolverError, listing
 from credit_portfolio.evaluation.intervals import ReturnIntervals
 from credit_portfolio.evaluation.matrix import (
     EvaluationMatrix,
@@ -33,6 +33,7 @@ from credit_portfolio.evaluation.matrix import (
 from credit_portfolio.evaluation.operators import operator_named
 from credit_portfolio.evaluation.targets import Targets
 from credit_portfolio.program.program import CreditProgram
+from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.risk.estimators import estimate
 from credit_portfolio.risk.measures import portfolio_returns, risk_contributions
 from credit_portfolio.risk.model import RiskModel, with_floor
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from credit_portfolio.returns.panel import ReturnPanel
     from credit_portfolio.solvers.solution import Solution
     from credit_portfolio.universe import Money
 
@@ -217,6 +217,11 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         current: Money | None,
         floors: Money | None,
     ) -> _Book:
+        if not isinstance(panel, ReturnPanel):
+            raise TypeError(
+                f"fit takes a ReturnPanel, not {type(panel).__name__}; ReturnPanel.from_frame "
+                "makes one of a table of returns"
+            )
         operator = operator_named(self.operator)
         intervals = self._intervals()
         universe = assemble(panel, limits, current, floors)
@@ -224,7 +229,10 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             counts = pd.Series(universe.exclusion).value_counts()
             raise InfeasibleError(
                 "no customer can get a share: "
-                + ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+                + (
+                    ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+                    or "there are none"
+                )
             )
         judged = universe.customers[universe.judged]
         returns = panel.select(judged)
@@ -265,14 +273,23 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
                     f"floor is {self.floor!r}; expected 'smoothed', None or a variance"
                 )
             return with_floor(risk, interval_variance(smoothed(matrix), matrix.centres))
+        if not 0 <= self.floor < math.inf:
+            raise ModelError(f"floor is {self.floor}; expected 'smoothed', None or a variance ≥ 0")
         return with_floor(risk, np.full(risk.idiosyncratic.shape, float(self.floor)))
 
     def _targets(self, intervals: ReturnIntervals, today: Vector | None) -> Targets:
         if isinstance(self.targets, Targets):
+            meant = self.targets.intervals
+            if not _same_intervals(meant, intervals):
+                raise ModelError(
+                    f"the targets are for the intervals {listing(meant.names)}, the model has "
+                    f"{listing(intervals.names)}; make both from one ReturnIntervals"
+                )
             return self.targets
         if isinstance(self.targets, Mapping):
             return Targets.explicit(self.targets, intervals)
-        if self.targets != "no_worse":
+        asked: object = self.targets  # at run time it may be an array, which has no one truth
+        if not (isinstance(asked, str) and asked == "no_worse"):
             raise ModelError(
                 f"targets is {self.targets!r}; expected 'no_worse', a mapping from interval to "
                 "bound, or Targets"
@@ -327,7 +344,8 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         w = np.zeros(int(u.judged.sum()))
         w[u.eligible[u.judged]] = solution.x
         kinds = ["budget"] + ["target"] * (program.n_rows - 1)
-        priced = prices.price_table(program, solution, book.budget, self.currency, kinds)
+        by_share = u.limit[u.eligible] / book.budget > self.max_share
+        priced = prices.price_table(program, solution, book.budget, self.currency, kinds, by_share)
         customers = self._customers(panel, book, program, solution, w)
         periods = self._periods(panel, book, w)
         findings = [*u.findings]
@@ -383,7 +401,7 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         variance = contributions.sum()
         mean = np.nanmean(book.returns, axis=0) if book.returns.size else np.zeros(0)
         periods = pd.Series(panel.observed, index=panel.customers).reindex(u.customers).fillna(0)
-        _, price = prices.limit_prices(solution, book.budget)
+        _, price = prices.limit_prices(program, solution, book.budget)
         money_caps = u.limit[u.eligible] / book.budget <= self.max_share
         code, why = reasons.explain(
             program, solution, book.budget, self.currency, at_limit=money_caps
@@ -452,8 +470,8 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         u = book.universe
         names = u.customers[u.eligible]
         limit = u.limit[u.eligible]
-        at = (solution.duals.bounds > 0) & (limit / book.budget <= self.max_share)
-        variance, deviation = prices.limit_prices(solution, book.budget)
+        variance, deviation = prices.limit_prices(program, solution, book.budget)
+        at = (variance < 0) & (limit / book.budget <= self.max_share)
         return pd.DataFrame(
             {
                 "kind": "limit",
@@ -510,7 +528,7 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return {
             "intervals": intervals.edges.tolist(),
             "good_from": intervals.good_from,
-            "targets": book.targets.bounds.tolist(),
+            "targets": [None if np.isnan(b) else float(b) for b in book.targets.bounds],
             "targets_origin": book.targets.origin,
             "risk_model": self.risk_model,
             "operator": self.operator,
@@ -546,14 +564,32 @@ def _frequencies(intervals: ReturnIntervals, returns: pd.Series[float]) -> Vecto
     return counted
 
 
+def _same_intervals(one: ReturnIntervals, other: ReturnIntervals) -> bool:
+    return (
+        np.array_equal(one.edges, other.edges)
+        and one.good_from == other.good_from
+        and one.names == other.names
+    )
+
+
 def _check_budget(universe: Universe, budget: float, max_share: float, currency: str) -> None:
+    money = f" {currency}".rstrip()
+    above = np.flatnonzero(universe.floor > max_share * budget)
+    if above.size:
+        raise InfeasibleError(
+            f"the floor of customer {universe.customers[above[0]]!r} is "
+            f"{universe.floor[above[0]]:,.2f}{money}, above the largest share of {max_share:.2%} "
+            f"of the budget, {max_share * budget:,.2f} ({above.size:,} such); lower floors, or "
+            "raise max_share or the budget",
+            conflict=("floors", "max_share"),
+        )
     caps = np.minimum(universe.limit[universe.eligible], max_share * budget)
     # The sum of n limits is known to n ulps; a budget equal to it is allowed.
     slack = caps.size * np.spacing(budget)
     most, least = float(caps.sum()), float(universe.floor.sum())
     if budget > most + slack:
         raise InfeasibleError(
-            f"the budget of {budget:,.2f} {currency} is above what the {caps.size:,} eligible "
+            f"the budget of {budget:,.2f}{money} is above what the {caps.size:,} eligible "
             f"customers may owe together, {most:,.2f}: {budget - most:,.2f} too much; lower the "
             "budget, raise limits, or bring in the excluded customers",
             conflict=(_BUDGET_ROW, "limits"),
@@ -561,7 +597,7 @@ def _check_budget(universe: Universe, budget: float, max_share: float, currency:
         )
     if least > budget + slack:
         raise InfeasibleError(
-            f"the floors add up to {least:,.2f} {currency}, {least - budget:,.2f} above the budget "
+            f"the floors add up to {least:,.2f}{money}, {least - budget:,.2f} above the budget "
             f"of {budget:,.2f}; lower floors or raise the budget",
             conflict=(_BUDGET_ROW, "floors"),
             shortfall=least - budget,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from credit_portfolio.prices import MONEY_STEP, limit_prices
+from credit_portfolio.prices import MONEY_STEP, at_bounds, limit_prices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Mask = NDArray[np.bool_]
     Texts = NDArray[np.object_]
-
-# A share within this part of the largest bound of its own bound is at it: solvers clip to bounds
-# exactly, so only a multiplier-free tie needs the allowance.
-_AT_BOUND = 1e-9
 
 
 def explain(
@@ -42,9 +38,7 @@ def explain(
     codes, sentences : ndarray of str, shape (n,) each
     """
     w, lower, upper = solution.x, program.lower, program.upper
-    near = _AT_BOUND * float(np.abs(w).max())
-    high = w >= upper - near
-    low = ~high & (w <= lower + near)
+    low, high = at_bounds(program, solution)
     floor = low & (lower > 0)
     none = low & (lower <= 0)
     codes = np.select(
@@ -52,13 +46,22 @@ def explain(
         ["at limit", "at largest share", "at floor", "no share"],
         "between bounds",
     ).astype(object)
-    _, price = limit_prices(solution, budget)
+    _, price = limit_prices(program, solution, budget)
     excess = _excess(program, solution)
+    # The first row is the budget. Where a target presses, risk alone does not explain a share.
+    cost = "risk and targets" if solution.duals.rows[1:].any() else "risk"
     texts = np.empty(w.size, dtype=object)
     money = f" {currency}".rstrip()
     for i in range(w.size):
         texts[i] = _sentence(
-            str(codes[i]), w[i], lower[i] * budget, upper[i] * budget, price[i], excess[i], money
+            str(codes[i]),
+            w[i],
+            lower[i] * budget,
+            upper[i] * budget,
+            price[i],
+            excess[i],
+            money,
+            cost,
         )
     return codes, texts
 
@@ -88,13 +91,20 @@ def _excess(program: CreditProgram, solution: Solution) -> Vector:
 
 
 def _sentence(
-    code: str, share: float, floor: float, cap: float, price: float, excess: float, money: str
+    code: str,
+    share: float,
+    floor: float,
+    cap: float,
+    price: float,
+    excess: float,
+    money: str,
+    cost: str,
 ) -> str:
     if code == "at limit":
         if price < 0:
             return (
-                f"takes the whole limit of {cap:,.2f}{money}; {MONEY_STEP:,.0f} more of it would "
-                f"lower the standard deviation by {-price:,.2f}{money}"
+                f"takes the whole limit of {cap:,.2f}{money}; at the margin the standard deviation "
+                f"falls by {-price:,.2f}{money} per {MONEY_STEP:,.0f} more of it"
             )
         return f"takes the whole limit of {cap:,.2f}{money}; more of it would change nothing"
     if code == "at largest share":
@@ -104,7 +114,13 @@ def _sentence(
             f"held at the floor of {floor:,.2f}{money}; by risk and targets alone it would be less"
         )
     if code == "no share":
-        return "no share: the first unit would add more risk than the same unit elsewhere" + (
-            f", {excess:.0%} more at the margin" if excess > 0 else ""
-        )
-    return "between its bounds: one more unit adds as much risk here as anywhere else"
+        if excess > 0:
+            return (
+                f"no share: counting {cost}, a first unit here costs {excess:.1%} more than the "
+                "going rate"
+            )
+        return f"no share: counting {cost}, a first unit here costs no less than the going rate"
+    return (
+        f"between its bounds: counting {cost}, one more unit costs the going rate here, as with "
+        "all others between their bounds"
+    )
