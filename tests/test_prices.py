@@ -1,0 +1,157 @@
+"""Shadow prices against solving again with the bound moved, to both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from credit_portfolio.portfolio import CreditPortfolio
+from credit_portfolio.prices import MONEY_STEP, POINT
+from credit_portfolio.returns.panel import ReturnPanel
+
+EDGES = [-1, 0, 0.1, 0.2, 0.25]
+LOW, TOP = "[-100 %, 0 %)", "[20 %, 25 %]"
+BUDGET = 600_000.0
+# Variances come out to some 1e-13 and steps are 1e-5 of the bound, so that the central difference
+# is good to 1e-8; one side alone also holds half the curvature, up to 1 % where targets nearly
+# rule out each other.
+STEP, CENTRAL, ONE_SIDED = 1e-5, 1e-6, 0.02
+
+
+def panel_of(seed=10, n=14, m=24):
+    random = np.random.default_rng(seed)
+    loss = random.random((m, n)) < np.linspace(0.1, 0.6, n)
+    values = np.where(loss, random.uniform(-0.9, 0.24, (m, n)), 0.25)
+    return ReturnPanel.from_frame(pd.DataFrame(values, columns=[f"C{i:02}" for i in range(n)]))
+
+
+PANEL = panel_of()
+LIMITS = pd.Series(np.linspace(50_000.0, 120_000.0, 14), index=PANEL.customers)
+FLOORS = {"C13": 45_000.0}
+TARGETS = {0: 0.24, 3: 0.7235}
+
+
+def fit(*, limits=LIMITS, targets=TARGETS, budget=BUDGET, max_share=1.0, floors=FLOORS, **options):
+    model = CreditPortfolio(
+        EDGES, 2, targets=targets, budget=budget, max_share=max_share, **options
+    )
+    return model.fit(PANEL, limits=limits, floors=floors).allocation_
+
+
+def measured(a):
+    """Variance of the return, and standard deviation in money."""
+    s = a.summary
+    return np.array([s["standard_deviation"] ** 2, s["standard_deviation"] * s["budget"]])
+
+
+def compare(priced, vary, size, unit):
+    """Prices per unit against differences of what ``vary`` fits with the bound moved."""
+    h = STEP * size
+    less, here, more = (measured(vary(move)) for move in (-h, 0.0, h))
+    expected = priced[["variance", "standard_deviation"]].to_numpy(dtype=float)
+    np.testing.assert_allclose((more - less) / (2 * h) * unit, expected, rtol=CENTRAL)
+    np.testing.assert_allclose((more - here) / h * unit, expected, rtol=ONE_SIDED)
+    np.testing.assert_allclose((here - less) / h * unit, expected, rtol=ONE_SIDED)
+
+
+def test_the_book_presses_on_everything_that_is_priced_here():
+    a = fit()
+    table = a.shadow_prices
+    assert table.loc[["budget", f"target {LOW}", f"target {TOP}"], "binding"].all()
+    assert (table["kind"] == "limit").sum() >= 2
+    assert {"at limit", "between bounds", "at floor"} <= set(a.reasons)
+
+
+@pytest.mark.parametrize(("interval", "name"), [(0, LOW), (3, TOP)])
+def test_a_target_is_priced_per_percentage_point(interval, name):
+    row = fit().shadow_prices.loc[f"target {name}"]
+    assert row["step"] == "1 percentage point more"
+    # More room below a bad target lowers the risk; more asked of a good one raises it.
+    assert np.sign(row["standard_deviation"]) == (-1 if interval == 0 else 1)
+
+    def vary(move):
+        return fit(targets=TARGETS | {interval: TARGETS[interval] + move})
+
+    compare(row, vary, TARGETS[interval], POINT)
+
+
+def test_every_binding_limit_is_priced_per_ten_thousand():
+    a = fit(currency="EUR")
+    rows = a.shadow_prices[a.shadow_prices["kind"] == "limit"]
+    for condition, row in rows.iterrows():
+        customer = str(condition).removeprefix("limit ")
+        assert row["step"] == "10,000 EUR more"
+        assert row["standard_deviation"] < 0
+        assert row["bound"] == LIMITS[customer]
+
+        def vary(move, customer=customer):
+            moved = LIMITS.copy()
+            moved[customer] += move
+            return fit(limits=moved)
+
+        compare(row, vary, LIMITS[customer], MONEY_STEP)
+        price = a.customers.loc[customer, "limit_price"]
+        assert price == row["standard_deviation"]
+    others = a.customers.drop([c.removeprefix("limit ") for c in rows.index])
+    assert (others["limit_price"] == 0).all()
+
+
+@pytest.mark.parametrize("floors", [FLOORS, None])
+@pytest.mark.parametrize(
+    ("targets", "max_share"), [(TARGETS, 1.0), (TARGETS, 0.12), ({}, 1.0), ({}, 0.09)]
+)
+def test_the_budget_is_priced_with_targets_and_largest_share_moving_along(
+    targets, max_share, floors
+):
+    options = {"max_share": max_share, "floors": floors, "targets": targets}
+    a = fit(**options)
+    assert ("at largest share" in set(a.reasons)) == (max_share < 1)
+    row = a.shadow_prices.loc["budget"]
+    assert (row["kind"], row["bound"], row["step"]) == ("budget", BUDGET, "10,000 more")
+    assert row["reached"] == pytest.approx(BUDGET)
+    compare(row, lambda move: fit(budget=BUDGET + move, **options), BUDGET, MONEY_STEP)
+
+
+def test_without_anything_in_the_way_money_deviation_grows_in_proportion_to_the_budget():
+    a = fit(limits=None, targets={}, floors=None)
+    row = a.shadow_prices.loc["budget"]
+    deviation = a.summary["standard_deviation"]
+    assert row["standard_deviation"] == pytest.approx(deviation * MONEY_STEP, rel=1e-9)
+    assert row["variance"] == pytest.approx(0, abs=1e-15)
+    assert list(a.shadow_prices.index) == ["budget"]
+
+
+def test_a_largest_share_is_no_limit_in_money_and_gets_no_limit_price():
+    a = fit(limits=None, targets={}, floors=None, max_share=0.09)
+    assert set(a.reasons) >= {"at largest share"}
+    assert (a.shadow_prices["kind"] != "limit").all()
+    assert (a.customers["limit_price"] == 0).all()
+
+
+def test_a_condition_that_does_not_press_costs_nothing():
+    a = fit(targets={0: 0.9, 3: 0.01})
+    for name in (LOW, TOP):
+        row = a.shadow_prices.loc[f"target {name}"]
+        assert not row["binding"]
+        assert (row["variance"], row["standard_deviation"]) == (0, 0)
+    assert not a.evaluation["binding"].any()
+
+
+def test_the_table_states_bound_and_what_was_reached():
+    a = fit()
+    for j, name in ((0, LOW), (3, TOP)):
+        row = a.shadow_prices.loc[f"target {name}"]
+        assert row["bound"] == TARGETS[j]
+        assert row["reached"] == pytest.approx(a.evaluation.loc[name, "proposed"], abs=1e-12)
+    limited = a.shadow_prices[a.shadow_prices["kind"] == "limit"]
+    np.testing.assert_allclose(limited["reached"], limited["bound"], rtol=1e-12)
+
+
+def test_no_variance_no_price():
+    frame = pd.DataFrame({"A": [0.25] * 4, "B": [0.25] * 4})
+    model = CreditPortfolio(EDGES, 2, targets={}, budget=10, floor=None)
+    a = model.fit(ReturnPanel.from_frame(frame)).allocation_
+    assert a.summary["standard_deviation"] == 0
+    assert a.shadow_prices.loc["budget", "standard_deviation"] == 0
+    assert (a.customers["risk_share"] == 0).all()
