@@ -129,6 +129,18 @@ def test_a_residual_that_is_nan_does_not_hold() -> None:
         assert not Certificate(*residuals, tolerance=1e-9).holds
 
 
+def test_a_diversified_book_is_measured_by_its_own_variance() -> None:
+    # Two customers that cancel: together they would have variance 1, the book has 5e-7. A shift of
+    # 2.5e-13 leaves a gap of 1e-12, which is 7e-7 of the book's variance and a millionth of 1.
+    program = CreditProgram(
+        factors=[[1.0, -1.0]], idiosyncratic=1e-6, rows=[[1, 1]], row_lower=1, row_upper=1, upper=1
+    )
+    exact, _, _ = certify(program, np.array([0.5, 0.5]), np.array([-1e-6]), 1e-9)
+    assert exact.holds
+    off, _, _ = certify(program, np.array([0.5 + 2.5e-13, 0.5 - 2.5e-13]), np.array([-1e-6]), 1e-9)
+    assert off.gap == pytest.approx(1e-12 / 1.5e-6, rel=1e-2)  # the shift is good to 5e-4 of itself
+
+
 def test_a_free_share_at_its_optimum_has_no_dual_residual() -> None:
     program = CreditProgram(idiosyncratic=1.0, linear=[-2.0, -4.0], lower=-np.inf)
     near, _, _ = certify(program, np.array([1.0, 2.0 + 1e-13]), np.zeros(0), 1e-9)

@@ -124,6 +124,14 @@ def test_no_estimate_has_an_array_of_customers_by_customers(name: str) -> None:
     assert model.name == name
 
 
+def test_pure_noise_is_shrunk_all_the_way_and_not_beyond() -> None:
+    # Each customer moves in one period only, all alike: the noise estimate exceeds the dispersion.
+    returns = np.eye(4) * 0.1
+    model, theirs = ledoit_wolf(returns), LedoitWolf().fit(returns)
+    assert model.shrinkage == pytest.approx(theirs.shrinkage_, abs=AS_SKLEARN) == 1.0
+    assert dense(model) == pytest.approx(theirs.covariance_, abs=AS_SKLEARN)
+
+
 def test_a_customer_who_always_pays_on_time_has_no_sample_variance() -> None:
     returns = panel(3, 8, 3)
     returns[:, 1] = 0.25
