@@ -244,19 +244,19 @@ def _findings(
     found: list[str] = list(panel.notes)
     if len(panel.dropped):
         found.append(
-            f"{len(panel.dropped)} periods are left out as not yet mature: "
+            f"periods left out as not yet mature ({len(panel.dropped)}): "
             f"{listing(map(str, panel.dropped['period']))}"
         )
     if len(panel.too_few):
         found.append(
-            f"{len(panel.too_few):,} customers have fewer than {panel.min_periods} periods: "
+            f"customers with fewer than {panel.min_periods} periods ({len(panel.too_few):,}): "
             f"{listing(panel.too_few)}"
         )
     if limits is not None:
         strangers = limits.index.difference(panel.customers)
         if len(strangers):
             found.append(
-                f"{len(strangers):,} statements belong to no customer of the ledger: "
+                f"statements that belong to no customer of the ledger ({len(strangers):,}): "
                 f"{listing(strangers)}"
             )
     if now is not None and held is not None:

@@ -16,6 +16,8 @@ FLOORS: list[set[str]] = [
     {"returns", "solvers"},
     {"allocation", "prices", "universe"},
     {"reasons"},
+    {"book"},
+    {"outcome"},
     {"portfolio"},
     {"report", "simulate", "settings"},
     {"job"},

@@ -190,8 +190,8 @@ def test_what_a_reader_must_know_is_found():
     panel = panel_of("A", "B", "C", few=["B"])
     u = assemble(panel, limits={"A": 5.0, "C": 5.0, "X": 1.0, "Y": 1.0}, current={"A": 3, "B": 1})
     assert u.findings == (
-        "1 customers have fewer than 3 periods: 'B'",
-        "2 statements belong to no customer of the ledger: 'X', 'Y'",
+        "customers with fewer than 3 periods (1): 'B'",
+        "statements that belong to no customer of the ledger (2): 'X', 'Y'",
         "1.00 of today's exposure (25.0%) is with customers who are excluded from the proposal",
     )
     assert assemble(ABC, current={"A": 1}).findings == ()
@@ -213,5 +213,5 @@ def test_dropped_periods_and_the_panels_notes_are_passed_on():
     )
     assert assemble(panel).findings == (
         "a note",
-        "2 periods are left out as not yet mature: '2024Q3', '2024Q4'",
+        "periods left out as not yet mature (2): '2024Q3', '2024Q4'",
     )

@@ -100,7 +100,12 @@ class Solution:
     seconds: float = 0.0
 
     def __repr__(self) -> str:
+        proof = (
+            f"margin={self.margin:.1e}"
+            if self.status is Status.INFEASIBLE
+            else f"certificate: {self.certificate}"
+        )
         return (
             f"Solution({self.status}, objective={self.objective:.9g}, solver={self.solver!r}, "
-            f"certificate: {self.certificate})\n{self.message}"
+            f"{proof})\n{self.message}"
         )

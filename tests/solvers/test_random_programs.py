@@ -11,14 +11,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import piqp
 import pytest
 from scipy import sparse
 from scipy.optimize import linprog
 
 from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.solvers import Solution, solve
-
-piqp = pytest.importorskip("piqp")
 
 N_PROGRAMS = 500
 # The bar of the project: the same objective as an independent solver to eight digits.
