@@ -215,3 +215,15 @@ def test_dropped_periods_and_the_panels_notes_are_passed_on():
         "a note",
         "periods left out as not yet mature (2): '2024Q3', '2024Q4'",
     )
+
+
+def test_as_many_periods_as_asked_are_enough():
+    frame = pd.DataFrame({"three": [0.1, 0.2, 0.1, np.nan], "two": [0.1, 0.2, np.nan, np.nan]})
+    u = assemble(ReturnPanel.from_frame(frame, min_periods=3))
+    assert u.judged.tolist() == u.eligible.tolist() == [True, False]
+
+
+def test_a_customer_without_a_limit_is_still_judged():
+    u = assemble(ABC, limits={"A": 1.0, "B": 0.0})
+    assert u.judged.all()
+    assert u.eligible.tolist() == [True, False, False]
