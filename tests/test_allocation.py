@@ -322,5 +322,5 @@ def test_settings_hold_what_is_needed_to_repeat_the_run(nasty):
         "weighted_average",
         "smoothed",
     )
-    assert s["solver"] == "clarabel"
+    assert s["solver"] == "dual_newton"
     assert len(s["periods"]) == 16

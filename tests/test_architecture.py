@@ -35,6 +35,7 @@ DOORS = {
     "jinja2": {"report/html.py"},
     "openpyxl": {"export.py"},
     "sklearn": {"portfolio.py"},
+    "threadpoolctl": {"solvers/columns.py"},
     "typer": {"cli.py"},
     "rich": {"cli.py"},
 }

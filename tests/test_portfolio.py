@@ -210,12 +210,18 @@ def test_a_floor_above_the_largest_share_is_infeasible_in_words():
     seed=st.integers(0, 10_000),
     n=st.integers(1, 14),
     gaps=st.sampled_from([0.0, 0.3]),
-    good_from=st.integers(0, 3),
+    good_from=st.integers(0, 4),
+    idle=st.sampled_from([0.0, 0.5, 0.9]),
+    risk_model=st.sampled_from(["ledoit_wolf", "sample"]),
 )
-def test_no_worse_than_today_is_always_possible_without_limits(seed, n, gaps, good_from):
+def test_no_worse_than_today_is_always_possible_without_limits(
+    seed, n, gaps, good_from, idle, risk_model
+):
     panel = panel_of(seed, n=n, gaps=gaps)
     current = money(seed + 1, panel.customers)
-    model = model_of(good_from=good_from, targets="no_worse")
+    current[np.random.default_rng(seed).random(n) < idle] = 0.0
+    current.iloc[0] += 1.0
+    model = model_of(good_from=good_from, targets="no_worse", risk_model=risk_model)
     a = model.fit(panel, current=current).allocation_
     table = a.evaluation
     P = model.evaluation_matrix_.values

@@ -41,8 +41,8 @@ class Certificate:
     Attributes
     ----------
     primal : float
-        Largest violation of a row or bound, relative to the size of the row's terms (for a bound:
-        of the largest share).
+        Largest violation of a row or bound: of a row relative to the size of its terms, or of what
+        the largest share could add to it where that is more; of a bound to the largest share.
     dual : float
         Largest slope that no multiplier explains, relative to the largest of the terms that make
         it up (risk, linear cost, rows). Only a variable with an open side can have one; all else
@@ -112,11 +112,11 @@ def _certify(
     if not (np.isfinite(w).all() and np.isfinite(y).all()):
         nothing = Certificate(np.inf, np.inf, np.inf, tolerance)
         return nothing, np.zeros_like(y), np.zeros_like(w)
-    y = _admissible(y, program.row_lower, program.row_upper)
+    y = admissible(y, program.row_lower, program.row_upper)
     slope = program.gradient(w)
     pull = np.asarray(program.rows.T @ y)
     residual = slope + pull
-    z = _admissible(-residual, program.lower, program.upper)
+    z = admissible(-residual, program.lower, program.upper)
     unexplained = float(np.abs(residual + z).max())
     gap = _slack_cost(z, w, program.lower, program.upper)
     gap += _slack_cost(y, program.activity(w), program.row_lower, program.row_upper)
@@ -138,7 +138,10 @@ def primal_residual(program: CreditProgram, w: Vector) -> float:
     if program.n_rows == 0:
         return worst
     violation, bound = row_violation(program, program.activity(w))
-    size = np.maximum(np.asarray(absolute(program.rows) @ np.abs(w)), np.abs(bound))
+    sizes = absolute(program.rows)
+    size = np.maximum(np.asarray(sizes @ np.abs(w)), np.abs(bound))
+    # A row whose terms all vanish (no credit in an interval) is measured as a bound is.
+    size = np.maximum(size, largest * _largest_entries(sizes))
     relative = np.divide(violation, size, out=np.zeros_like(violation), where=violation > 0)
     return max(worst, float(relative.max()))
 
@@ -146,6 +149,12 @@ def primal_residual(program: CreditProgram, w: Vector) -> float:
 def absolute(A: Rows) -> Rows:
     """Return |A|, entry by entry."""
     return np.abs(A) if isinstance(A, np.ndarray) else abs(A)
+
+
+def _largest_entries(sizes: Rows) -> Vector:
+    if isinstance(sizes, np.ndarray):
+        return np.asarray(sizes.max(axis=1))
+    return np.asarray(sizes.max(axis=1).todense(), dtype=np.float64).ravel()
 
 
 def row_violation(program: CreditProgram, activity: Vector) -> tuple[Vector, Vector]:
@@ -170,7 +179,7 @@ def infeasibility_margin(program: CreditProgram, y: Vector) -> float:
         of 1e-6 says that the rows miss each other by about a millionth.
     """
     y = np.where(np.isfinite(y), y, 0.0)
-    y = _admissible(y, program.row_lower, program.row_upper)
+    y = admissible(y, program.row_lower, program.row_upper)
     pull = np.asarray(program.rows.T @ y)
     sizes = np.asarray(absolute(program.rows).T @ np.abs(y))
     pull = np.where(np.abs(pull) <= _ROUNDING * sizes, 0.0, pull)
@@ -207,7 +216,7 @@ def _recedes(move: Vector, slack: Vector, lower: Vector, upper: Vector) -> bool:
     return not bool((falls | rises).any())
 
 
-def _admissible(multiplier: Vector, lower: Vector, upper: Vector) -> Vector:
+def admissible(multiplier: Vector, lower: Vector, upper: Vector) -> Vector:
     """Set multipliers to zero that press against a side without a bound."""
     open_side = ((multiplier > 0) & ~np.isfinite(upper)) | ((multiplier < 0) & ~np.isfinite(lower))
     return np.where(open_side, 0.0, multiplier)

@@ -18,6 +18,11 @@ from credit_portfolio.program.certificate import (
     infeasibility_margin,
 )
 from credit_portfolio.solvers import cvxpy_, feasibility, tie_break
+from credit_portfolio.solvers.dual_newton import (
+    refuse_options,
+    solve_dual_newton,
+    solve_interior_point,
+)
 from credit_portfolio.solvers.polish import polish
 from credit_portfolio.solvers.solution import Candidate, Duals, Solution, Status
 
@@ -32,7 +37,16 @@ if TYPE_CHECKING:
     BackEnd = Callable[[CreditProgram, float, Mapping[str, Any]], Candidate]
 
 # Our own solvers by name. Every other name is looked up among cvxpy's installed solvers.
-_BACK_ENDS: dict[str, BackEnd] = {}
+_BACK_ENDS: dict[str, BackEnd] = {
+    "dual_newton": solve_dual_newton,
+    "interior_point": solve_interior_point,
+}
+
+# What "auto" takes, and what it asks where no proof was reached.
+_OWN, _SECOND_OPINION = "dual_newton", "clarabel"
+
+# Up to so many customers the search for a conflict takes less than seconds.
+_LINEAR_PROGRAM = 50_000
 
 # Optima are called different when shares differ by more than this part of the largest share: the
 # square root of the default tolerance, since a gap of ε leaves shares uncertain by about √ε.
@@ -50,7 +64,8 @@ def solve(
     ----------
     program : CreditProgram
     solver : str, default "auto"
-        "auto" takes Clarabel; otherwise the name of any installed cvxpy solver, in any case.
+        "auto" takes our own "dual_newton", and Clarabel where that reaches no proof. Otherwise
+        "dual_newton", "interior_point", or any installed cvxpy solver by its name, in any case.
     tolerance : float, default 1e-9
         The largest relative residual with which an answer counts as optimal.
     **options
@@ -87,9 +102,11 @@ def solve(
     started = time.perf_counter()
     if not isinstance(solver, str):
         raise TypeError(f"solver is {solver!r}; expected a name, as 'auto' or 'clarabel'")
-    chosen = "clarabel" if solver == "auto" else solver.lower()
-    if chosen not in _BACK_ENDS:
-        # Also where no solver is needed in the end: a misspelt name must not pass unnoticed.
+    chosen = _OWN if solver == "auto" else solver.lower()
+    # Also where no solver is needed in the end: a misspelt name must not pass unnoticed.
+    if chosen in _BACK_ENDS:
+        refuse_options(chosen, options)
+    else:
         cvxpy_.check_request(chosen, options)
     y = feasibility.bounds_conflict(program)
     if infeasibility_margin(program, y) > tolerance:
@@ -97,6 +114,11 @@ def solve(
     else:
         candidate = _run(program, chosen, tolerance, options)
         solution = _judge(program, candidate, chosen, tolerance, options)
+        if solver == "auto" and solution.status is Status.FAILED:
+            candidate = _run(program, _SECOND_OPINION, tolerance, {})
+            second = _judge(program, candidate, _SECOND_OPINION, tolerance, {})
+            said = f"{solution.message}; then {_SECOND_OPINION}: {second.message}"
+            solution = _replace(second, message=said)
     return _replace(solution, seconds=time.perf_counter() - started)
 
 
@@ -118,7 +140,7 @@ def _judge(
     w, y = candidate.w, candidate.y
     if w is None or y is None:
         w, y = np.full(program.n_customers, np.nan), np.full(program.n_rows, np.nan)
-    else:
+    elif not candidate.sharp:
         w, y = polish(program, w, y, tolerance)
     certificate, y, z = certify(program, w, y, tolerance)
     with np.errstate(over="ignore", invalid="ignore"):  # a refused point may be anything
@@ -141,7 +163,12 @@ def _judge(
 
 def _disprove(program: CreditProgram, failed: Solution, tolerance: float) -> Solution:
     """Tell a program without an answer from a solver without one."""
-    y = feasibility.rows_conflict(program)
+    # An interior point that finds nothing feasible leaves multipliers that say why. A vertex of
+    # the linear program names fewer rows, but takes long for very many customers.
+    told = failed.duals.rows
+    y: Vector | None = told
+    if program.n_customers <= _LINEAR_PROGRAM or infeasibility_margin(program, told) <= tolerance:
+        y = feasibility.rows_conflict(program)
     if y is not None and infeasibility_margin(program, y) > tolerance:
         return _infeasible(program, y, failed.solver, failed.message)
     ray = feasibility.falling_ray(program)

@@ -28,13 +28,15 @@ class Status(StrEnum):
 class Candidate:
     """A solver's unchecked answer: shares, row multipliers, and what it says about them.
 
-    ``w`` and ``y`` are None where the solver returned no point.
+    ``w`` and ``y`` are None where the solver returned no point. ``sharp`` says that idle rows have
+    multipliers of exactly zero and the rest is at machine precision: polishing would gain nothing.
     """
 
     w: Vector | None
     y: Vector | None
     said: str
     iterations: int | None = None
+    sharp: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # A share or slope this near to its bound or to zero counts as undecided: the square root of the
 # default tolerance, since a gap of ε leaves shares uncertain by about √ε.
 _NEAR = 3e-5
+# A slope below this part of what it would be if all customers moved together has vanished.
+_VANISHED = 1e-9
 # Rows of norm one are taken for dependent below this: a hundred thousand times their rounding.
 _RANK = 1e-11
 
@@ -60,7 +62,10 @@ def tied(program: CreditProgram, w: Vector, y: Vector, z: Vector) -> bool | None
     held = (activity - program.row_lower <= near) | (program.row_upper - activity <= near)
     if _leaves_a_move(program, inside, held):
         return True
-    slope = float(np.abs(program.gradient(w)).max())
+    # Where the variance vanishes so does every slope, and what is left of them is rounding.
+    norms = np.sqrt(np.einsum("ki,ki->i", program.factors, program.factors))
+    together = 2.0 * float(norms.max()) * float(norms @ np.abs(w))
+    slope = max(float(np.abs(program.gradient(w)).max()), _VANISHED * together)
     unpriced = bare & (np.abs(z) <= _NEAR * slope)
     largest = absolute(program.rows).max(axis=1)
     pull = np.abs(y) * (largest if isinstance(largest, np.ndarray) else largest.toarray())

@@ -481,7 +481,13 @@ def test_an_option_that_a_solver_does_not_have_is_refused(solver: str, option: s
 
 def test_a_misspelt_clarabel_option_gets_a_suggestion() -> None:
     with pytest.raises(ModelError, match="Did you mean 'max_iter'"):
-        solve(reference(), max_itr=5)
+        solve(reference(), "clarabel", max_itr=5)
+
+
+@pytest.mark.parametrize("solver", ["auto", "dual_newton", "interior_point"])
+def test_our_own_solvers_refuse_any_option(solver: str) -> None:
+    with pytest.raises(ModelError, match="has no options; found 'max_iter'"):
+        solve(reference(), solver, max_iter=5)
 
 
 @pytest.mark.parametrize("solver", ["clarabel", "osqp", "scs"])
