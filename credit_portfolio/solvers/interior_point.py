@@ -112,7 +112,7 @@ def interior_point(
         "converged", or why it stopped.
     steps : int
     """
-    # On its way to nowhere (nothing feasible, no minimum) a step may overflow: it is then not taken.
+    # On its way to nowhere (nothing feasible, no minimum) a step may overflow; it is not taken.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         return _iterate(program, columns, tolerance)
 
