@@ -35,7 +35,7 @@ DOORS = {
     "jinja2": {"report/html.py"},
     "openpyxl": {"export.py"},
     "sklearn": {"portfolio.py"},
-    "threadpoolctl": {"solvers/columns.py"},
+    "threadpoolctl": {"program/columns.py"},
     "typer": {"cli.py"},
     "rich": {"cli.py"},
 }

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from credit_portfolio.program.columns import Columns
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -77,7 +79,11 @@ class Certificate:
 
 
 def certify(
-    program: CreditProgram, w: Vector, y: Vector, tolerance: float
+    program: CreditProgram,
+    w: Vector,
+    y: Vector,
+    tolerance: float,
+    columns: Columns | None = None,
 ) -> tuple[Certificate, Vector, Vector]:
     """Measure how far shares w with row multipliers y are from optimal.
 
@@ -91,6 +97,8 @@ def certify(
     y : ndarray, shape (q,)
         Multipliers in the Lagrangian's sign; a sign that presses on an open side is set to 0.
     tolerance : float
+    columns : Columns, optional
+        Of the same program, where there is one with a pool of threads.
 
     Returns
     -------
@@ -101,47 +109,112 @@ def certify(
     z : ndarray, shape (n,)
         Multipliers of the bounds: ∇f + Aᵀy + z = 0 wherever a bound can carry it.
     """
-    # A diverged point overflows on its way to an infinite residual.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _certify(program, w, y, tolerance)
-
-
-def _certify(
-    program: CreditProgram, w: Vector, y: Vector, tolerance: float
-) -> tuple[Certificate, Vector, Vector]:
     if not (np.isfinite(w).all() and np.isfinite(y).all()):
         nothing = Certificate(np.inf, np.inf, np.inf, tolerance)
         return nothing, np.zeros_like(y), np.zeros_like(w)
+    columns = Columns(program) if columns is None else columns
     y = admissible(y, program.row_lower, program.row_upper)
-    slope = program.gradient(w)
-    pull = np.asarray(program.rows.T @ y)
-    residual = slope + pull
-    z = admissible(-residual, program.lower, program.upper)
-    unexplained = float(np.abs(residual + z).max())
-    gap = _slack_cost(z, w, program.lower, program.upper)
-    gap += _slack_cost(y, program.activity(w), program.row_lower, program.row_upper)
-    certificate = Certificate(
-        primal=primal_residual(program, w),
-        dual=_relative(unexplained, _slope_scale(program, w, slope, pull)),
-        gap=_relative(gap, _objective_scale(program, w)),
-        tolerance=tolerance,
-    )
+    # A diverged point overflows on its way to an infinite residual.
+    with np.errstate(over="ignore", invalid="ignore"):
+        levels = _levels(program, columns, w)
+        slopes, z = _slopes(program, columns, w, levels.exposure, y)
+        gap = slopes.gap + _slack_cost(y, levels.activity, program.row_lower, program.row_upper)
+        certificate = Certificate(
+            primal=_primal(program, levels, slopes.outside),
+            dual=_relative(slopes.unexplained, _slope_scale(program, levels, slopes)),
+            gap=_relative(gap, _objective_scale(program, w, levels)),
+            tolerance=tolerance,
+        )
     return certificate, y, z
 
 
-def primal_residual(program: CreditProgram, w: Vector) -> float:
-    """Largest relative violation of a row or bound."""
-    largest = float(np.abs(w).max())
-    outside = np.maximum(np.maximum(program.lower - w, w - program.upper), 0.0)
-    worst = float(outside.max())
-    worst = worst / max(largest, worst) if worst > 0 else 0.0
+@dataclass(frozen=True, eq=False, slots=True)
+class _Levels:
+    """What one pass over K adds up: F w, A w, and the sizes of their terms."""
+
+    exposure: Vector
+    activity: Vector
+    row_terms: Vector
+    row_entries: Vector
+    together: float
+    largest_norm: float
+    largest_share: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Slopes:
+    """What the second pass finds: largest slopes, what no bound carries, the bounds' gap."""
+
+    risk: float
+    rows: float
+    unexplained: float
+    gap: float
+    outside: float
+
+
+def _levels(program: CreditProgram, columns: Columns, w: Vector) -> _Levels:
+    def block(at: slice) -> tuple[Vector, Vector, Vector, Vector, float, float, float]:
+        F, A, share = columns.F[:, at], columns.rows(at), w[at]
+        size, entries = np.abs(share), absolute(A)
+        norms = np.sqrt(np.einsum("ki,ki->i", F, F))
+        return (
+            F @ share,
+            A @ share,
+            entries @ size,
+            _largest_entries(entries),
+            float(norms @ size),
+            float(norms.max()),
+            float(size.max()),
+        )
+
+    parts = list(zip(*columns.each(block), strict=True))
+    return _Levels(
+        exposure=np.asarray(sum(parts[0])),
+        activity=np.asarray(sum(parts[1])),
+        row_terms=np.asarray(sum(parts[2])),
+        row_entries=np.maximum.reduce(parts[3]),
+        together=float(sum(parts[4])),
+        largest_norm=max(parts[5]),
+        largest_share=max(parts[6]),
+    )
+
+
+def _slopes(
+    program: CreditProgram, columns: Columns, w: Vector, exposure: Vector, y: Vector
+) -> tuple[_Slopes, Vector]:
+    z = np.empty(columns.n)
+
+    def block(at: slice) -> tuple[float, float, float, float, float]:
+        share, lower, upper = w[at], program.lower[at], program.upper[at]
+        risk = 2.0 * (exposure @ columns.F[:, at])
+        risk += 2.0 * program.idiosyncratic[at] * share
+        pull = np.asarray(columns.rows(at).T @ y)
+        residual = risk + program.linear[at] + pull
+        z[at] = admissible(-residual, lower, upper)
+        outside = np.maximum(np.maximum(lower - share, share - upper), 0.0)
+        return (
+            float(np.abs(risk).max()),
+            float(np.abs(pull).max()),
+            float(np.abs(residual + z[at]).max()),
+            _slack_cost(z[at], share, lower, upper),
+            float(outside.max()),
+        )
+
+    parts = list(zip(*columns.each(block), strict=True))
+    largest = [float(np.max(part)) for part in parts]
+    found = _Slopes(largest[0], largest[1], largest[2], float(sum(parts[3])), largest[4])
+    return found, z
+
+
+def _primal(program: CreditProgram, levels: _Levels, outside: float) -> float:
+    largest = levels.largest_share
+    worst = outside / max(largest, outside) if outside > 0 else 0.0
     if program.n_rows == 0:
         return worst
-    violation, bound = row_violation(program, program.activity(w))
-    sizes = absolute(program.rows)
-    size = np.maximum(np.asarray(sizes @ np.abs(w)), np.abs(bound))
+    violation, bound = row_violation(program, levels.activity)
+    size = np.maximum(levels.row_terms, np.abs(bound))
     # A row whose terms all vanish (no credit in an interval) is measured as a bound is.
-    size = np.maximum(size, largest * _largest_entries(sizes))
+    size = np.maximum(size, largest * levels.row_entries)
     relative = np.divide(violation, size, out=np.zeros_like(violation), where=violation > 0)
     return max(worst, float(relative.max()))
 
@@ -180,6 +253,8 @@ def infeasibility_margin(program: CreditProgram, y: Vector) -> float:
     """
     y = np.where(np.isfinite(y), y, 0.0)
     y = admissible(y, program.row_lower, program.row_upper)
+    if not y.any():
+        return 0.0
     pull = np.asarray(program.rows.T @ y)
     sizes = np.asarray(absolute(program.rows).T @ np.abs(y))
     pull = np.where(np.abs(pull) <= _ROUNDING * sizes, 0.0, pull)
@@ -235,27 +310,17 @@ def _relative(residual: float, scale: float) -> float:
     return residual / scale if 0 < scale < np.inf else np.inf
 
 
-def _slope_scale(program: CreditProgram, w: Vector, slope: Vector, pull: Vector) -> float:
+def _slope_scale(program: CreditProgram, levels: _Levels, slopes: _Slopes) -> float:
     """Size of the terms of ∇f + Aᵀy; each can be large where their sum is zero."""
-    norms = _column_norms(program)
-    together = 2.0 * float(norms.max()) * float(norms @ np.abs(w))
-    risk = float(np.abs(slope - program.linear).max())
-    terms = max(risk, float(np.abs(program.linear).max()), float(np.abs(pull).max()))
-    return terms + _UNDIVERSIFIED * together
+    terms = max(slopes.risk, float(np.abs(program.linear).max()), slopes.rows)
+    return terms + _UNDIVERSIFIED * 2.0 * levels.largest_norm * levels.together
 
 
-def _objective_scale(program: CreditProgram, w: Vector) -> float:
-    exposure = program.factors @ w
-    spread = (program.idiosyncratic * w) @ w
-    terms = float(exposure @ exposure + spread + abs(program.linear @ w))
-    together = np.square(_column_norms(program) @ np.abs(w))
+def _objective_scale(program: CreditProgram, w: Vector, levels: _Levels) -> float:
+    spread = float((program.idiosyncratic * w) @ w)
+    terms = float(levels.exposure @ levels.exposure) + spread + abs(float(program.linear @ w))
     cancelling = float(np.abs(program.linear) @ np.abs(w))
-    return float(terms + _UNDIVERSIFIED * (together + cancelling))
-
-
-def _column_norms(program: CreditProgram) -> Vector:
-    norms: Vector = np.sqrt(np.einsum("ki,ki->i", program.factors, program.factors))
-    return norms
+    return terms + _UNDIVERSIFIED * (levels.together * levels.together + cancelling)
 
 
 def _extreme(slope: Vector, lower: Vector, upper: Vector) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from credit_portfolio.program.certificate import (
     descends_forever,
     infeasibility_margin,
 )
+from credit_portfolio.program.columns import Columns, workers
 from credit_portfolio.solvers import cvxpy_, feasibility, tie_break
 from credit_portfolio.solvers.dual_newton import (
     refuse_options,
@@ -56,7 +57,12 @@ __all__ = ["Duals", "Solution", "Status", "solve"]
 
 
 def solve(
-    program: CreditProgram, solver: str = "auto", *, tolerance: float = 1e-9, **options: Any
+    program: CreditProgram,
+    solver: str = "auto",
+    *,
+    tolerance: float = 1e-9,
+    start: Solution | None = None,
+    **options: Any,
 ) -> Solution:
     """Find the shares of least variance, and prove it.
 
@@ -68,6 +74,9 @@ def solve(
         "dual_newton", "interior_point", or any installed cvxpy solver by its name, in any case.
     tolerance : float, default 1e-9
         The largest relative residual with which an answer counts as optimal.
+    start : Solution, optional
+        Of a program with the same factors and rows; bounds, targets, variances and customers may
+        have changed. Only "auto" and "dual_newton" can use it.
     **options
         Passed on to the solver, under its own names.
 
@@ -108,23 +117,49 @@ def solve(
         refuse_options(chosen, options)
     else:
         cvxpy_.check_request(chosen, options)
-    y = feasibility.bounds_conflict(program)
-    if infeasibility_margin(program, y) > tolerance:
-        solution = _infeasible(program, y, chosen, "the bounds of the shares alone rule it out")
-    else:
-        candidate = _run(program, chosen, tolerance, options)
-        solution = _judge(program, candidate, chosen, tolerance, options)
-        if solver == "auto" and solution.status is Status.FAILED:
-            candidate = _run(program, _SECOND_OPINION, tolerance, {})
-            second = _judge(program, candidate, _SECOND_OPINION, tolerance, {})
-            said = f"{solution.message}; then {_SECOND_OPINION}: {second.message}"
-            solution = _replace(second, message=said)
+    multipliers = _multipliers(program, chosen, start)
+    with workers(program.n_customers) as pool:
+        columns = Columns(program, pool)
+        y = feasibility.bounds_conflict(program, columns)
+        if infeasibility_margin(program, y) > tolerance:
+            solution = _infeasible(program, y, chosen, "the bounds of the shares alone rule it out")
+        else:
+            candidate = _run(program, chosen, tolerance, options, multipliers)
+            solution = _judge(program, columns, candidate, chosen, tolerance, options)
+            if solver == "auto" and solution.status is Status.FAILED:
+                candidate = _run(program, _SECOND_OPINION, tolerance, {}, None)
+                second = _judge(program, columns, candidate, _SECOND_OPINION, tolerance, {})
+                said = f"{solution.message}; then {_SECOND_OPINION}: {second.message}"
+                solution = _replace(second, message=said)
     return _replace(solution, seconds=time.perf_counter() - started)
 
 
+def _multipliers(program: CreditProgram, name: str, start: Solution | None) -> Vector | None:
+    """Multipliers of factors and rows of an earlier solution, shape (k + q,)."""
+    if start is None:
+        return None
+    if name != _OWN:
+        raise ModelError(f"{name} cannot start from a solution; use {_OWN!r}, or leave start out")
+    found = (start.exposure.size, start.duals.rows.size)
+    if found != (program.n_factors, program.n_rows):
+        raise ModelError(
+            f"start belongs to a program with {found[0]} factors and {found[1]} rows, this one has "
+            f"{program.n_factors} and {program.n_rows}; bounds, targets and customers may differ, "
+            "factors and rows may not"
+        )
+    multipliers = np.concatenate([2.0 * start.exposure, start.duals.rows])
+    return multipliers if np.isfinite(multipliers).all() else None
+
+
 def _run(
-    program: CreditProgram, name: str, tolerance: float, options: Mapping[str, Any]
+    program: CreditProgram,
+    name: str,
+    tolerance: float,
+    options: Mapping[str, Any],
+    multipliers: Vector | None = None,
 ) -> Candidate:
+    if multipliers is not None:
+        return solve_dual_newton(program, tolerance, options, multipliers)
     if name in _BACK_ENDS:
         return _BACK_ENDS[name](program, tolerance, options)
     return cvxpy_.solve_with_cvxpy(program, name, tolerance, options)
@@ -132,6 +167,7 @@ def _run(
 
 def _judge(
     program: CreditProgram,
+    columns: Columns,
     candidate: Candidate,
     name: str,
     tolerance: float,
@@ -142,9 +178,10 @@ def _judge(
         w, y = np.full(program.n_customers, np.nan), np.full(program.n_rows, np.nan)
     elif not candidate.sharp:
         w, y = polish(program, w, y, tolerance)
-    certificate, y, z = certify(program, w, y, tolerance)
+    certificate, y, z = certify(program, w, y, tolerance, columns)
     with np.errstate(over="ignore", invalid="ignore"):  # a refused point may be anything
         objective = program.objective(w)
+        exposure = program.factors @ w
     found = Solution(
         status=Status.OPTIMAL if certificate.holds else Status.FAILED,
         x=_frozen(w),
@@ -153,6 +190,7 @@ def _judge(
         certificate=certificate,
         solver=name,
         message=candidate.said,
+        exposure=_frozen(exposure),
         unique=True if certificate.holds else None,
         iterations=candidate.iterations,
     )
@@ -192,6 +230,7 @@ def _infeasible(program: CreditProgram, y: Vector, name: str, said: str) -> Solu
         duals=Duals(_frozen(y), _frozen(nothing.copy())),
         certificate=Certificate(np.inf, np.inf, np.inf, tolerance=0.0),
         solver=name,
+        exposure=_frozen(np.full(program.n_factors, np.nan)),
         message=f"{said}; proved infeasible: {', '.join(conflict)} cannot hold together",
         conflict=conflict,
         margin=margin,
@@ -225,6 +264,7 @@ def _break_tie(
         objective=program.objective(w),
         duals=Duals(_frozen(y), _frozen(z)),
         certificate=certificate,
+        exposure=_frozen(program.factors @ w),
         unique=False,
         message=f"{found.message}; other shares do as well, the smallest norm is taken",
     )

@@ -31,15 +31,15 @@ import numpy as np
 from scipy.optimize import nnls
 
 from credit_portfolio.errors import ModelError
-from credit_portfolio.program.certificate import admissible, certify
+from credit_portfolio.program.certificate import Certificate, admissible, certify
+from credit_portfolio.program.columns import Columns, workers
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.solvers.columns import Columns, workers
 from credit_portfolio.solvers.interior_point import interior_point
 from credit_portfolio.solvers.polish import polish
 from credit_portfolio.solvers.solution import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from concurrent.futures import ThreadPoolExecutor
 
     from numpy.typing import NDArray
@@ -56,8 +56,9 @@ _SAMPLE_TOLERANCE = 1e-5
 # The sample is a random one, so that no order of the customers can mislead it; the seed is fixed,
 # so that the same program gives the same answer, bit for bit.
 _SEED = 20240607
-# The first round works on the nearest thirty-second; after it the multipliers are known well.
-_NEAR, _LEAST_NEAR = 32, 4_000
+# The first round works on the nearest thirty-second; after it the multipliers are known well. A
+# vertex has at most k + q customers between their bounds: ten times as many leave room to move.
+_NEAR, _LEAST_NEAR = 32, 10
 _ROUNDS = 8
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 _SMOOTH = 0.1
@@ -65,12 +66,17 @@ _NEWTON_STEPS = 15
 # A slope of the wrong sign by less than this part of the steepest is rounding: K_iᵀν is a sum of
 # k + q products, and 43 of them leave about 1e-15.
 _WRONG_SIDE = 1e-13
+# A polished point that ends here needs no interior point; one that cycles stays far above.
+_SHARP = 1e-11
 # Curvature, of one, that a combination of rows has at the least in the step for the rows.
 _PUSH = 1e-13
 
 
 def solve_dual_newton(
-    program: CreditProgram, tolerance: float, options: Mapping[str, Any]
+    program: CreditProgram,
+    tolerance: float,
+    options: Mapping[str, Any],
+    start: Vector | None = None,
 ) -> Candidate:
     """Solve a program of any size; it has no options.
 
@@ -80,6 +86,8 @@ def solve_dual_newton(
     tolerance : float
     options : mapping
         Empty.
+    start : ndarray, shape (k + q,), optional
+        Multipliers to start from, those of a program that is much the same.
 
     Raises
     ------
@@ -88,16 +96,14 @@ def solve_dual_newton(
     """
     refuse_options("dual_newton", options)
     with workers(program.n_customers) as pool:
-        if program.n_customers <= SMALL:
-            return _everything(program, pool, tolerance, f"n ≤ {SMALL:,}")
-        nu = _from_sample(program, pool)
-        if nu is None:
-            return _everything(program, pool, tolerance, "a sample of the customers told nothing")
-        for method in (_newton, _sift):
-            found = method(program, pool, nu, tolerance)
-            if found is not None:
-                return found
-        return _everything(program, pool, tolerance, "sifting did not settle")
+        for nu in _starts(program, pool, start):
+            for method in (_newton, _sift):
+                found = method(program, pool, nu, tolerance)
+                if found is not None:
+                    return found
+        small = program.n_customers <= SMALL
+        why = f"n ≤ {SMALL:,}" if small else "neither sifting nor Newton settled"
+        return _everything(program, pool, tolerance, why)
 
 
 def solve_interior_point(
@@ -120,6 +126,18 @@ def _everything(
 ) -> Candidate:
     w, y, said, steps = interior_point(program, Columns(program, pool), tolerance * 0.1)
     return Candidate(w, y, f"interior point ({why}) {said} after {steps} steps", steps)
+
+
+def _starts(
+    program: CreditProgram, pool: ThreadPoolExecutor | None, start: Vector | None
+) -> Iterator[Vector]:
+    """Yield multipliers to start from, the likeliest first."""
+    if start is not None:
+        yield start
+    if program.n_customers > SMALL:
+        nu = _from_sample(program, pool)
+        if nu is not None:
+            yield nu
 
 
 def _from_sample(program: CreditProgram, pool: ThreadPoolExecutor | None) -> Vector | None:
@@ -182,7 +200,8 @@ def _sift(
     """Solve for the customers near the edge, the others held at their bounds, until none moves."""
     columns = Columns(program, pool)
     n = columns.n
-    near, added = max(_LEAST_NEAR, n // _NEAR), np.empty(0, dtype=np.intp)
+    least = _LEAST_NEAR * (columns.k + columns.q)
+    near, added = max(least, n // _NEAR), np.empty(0, dtype=np.intp)
     split = _Split.by(program, columns, nu)
     sizes = []
     for _ in range(_ROUNDS):
@@ -195,7 +214,7 @@ def _sift(
         high = ~low & (split.at_upper <= 0)
         low[inside] = high[inside] = False
         w = np.where(low, program.lower, np.where(high, program.upper, 0.0))
-        solved = _inner(program, columns, pool, inside, w, tolerance)
+        solved = _inner(program, columns, pool, inside, w, nu, tolerance)
         if solved is None:
             near *= 4
             continue
@@ -206,7 +225,7 @@ def _sift(
         if added.size == 0:
             said = f"sifting settled on {' then '.join(f'{size:,}' for size in sizes)} customers"
             return Candidate(w, nu[columns.k :], said, len(sizes), sharp=True)
-        near = max(_LEAST_NEAR // 2, near // 2)
+        near = max(least // 2, near // 2)
     return None
 
 
@@ -216,6 +235,7 @@ def _inner(
     pool: ThreadPoolExecutor | None,
     inside: Index,
     held: Vector,
+    nu: Vector,
     tolerance: float,
 ) -> tuple[Vector, Vector] | None:
     """Best shares of the customers inside, given those of all others: (all shares, ν)."""
@@ -232,13 +252,31 @@ def _inner(
         lower=program.lower[inside],
         upper=program.upper[inside],
     )
-    w, y, _, _ = interior_point(inner, Columns(inner, pool), tolerance * 0.1)
-    w, y = polish(inner, w, y, tolerance)
-    certificate = certify(inner, w, y, tolerance)[0]
-    if not certificate.primal <= tolerance:
-        return None
+    w, y, certificate = _from_multipliers(inner, of_factors, nu, tolerance)
+    if not certificate.worst <= _SHARP:
+        w, y, _, _ = interior_point(inner, Columns(inner, pool), tolerance * 0.1)
+        w, y = polish(inner, w, y, tolerance)
+        certificate = certify(inner, w, y, tolerance)[0]
+        if not certificate.primal <= tolerance:
+            return None
     held[inside] = w
     return held, np.concatenate([2.0 * (of_factors + F @ w), y])
+
+
+def _from_multipliers(
+    inner: CreditProgram, of_factors: Vector, nu: Vector, tolerance: float
+) -> tuple[Vector, Vector, Certificate]:
+    """Polish the shares that the multipliers give: enough where these are nearly right."""
+    k = inner.n_factors
+    slope = nu[:k] @ inner.factors + (inner.rows.T @ nu[k:]) + inner.linear
+    slope -= 2.0 * (of_factors @ inner.factors)
+    own = np.where(inner.idiosyncratic > 0, 2.0 * inner.idiosyncratic, np.inf)
+    middle = np.clip(-slope / own, inner.lower, inner.upper)
+    w = np.where(np.isfinite(own), middle, np.where(slope > 0, inner.lower, inner.upper))
+    if not np.isfinite(w).all():
+        w = np.clip(middle, inner.lower, inner.upper)
+    w, y = polish(inner, w, nu[k:], tolerance)
+    return w, y, certify(inner, w, y, tolerance)[0]
 
 
 # --- Newton -------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from credit_portfolio.program.columns import Columns
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from credit_portfolio.program.program import CreditProgram, Rows
+    from credit_portfolio.program.program import CreditProgram
 
     Vector = NDArray[np.float64]
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _HIGHS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
-def bounds_conflict(program: CreditProgram) -> Vector:
+def bounds_conflict(program: CreditProgram, columns: Columns) -> Vector:
     """Multipliers of the one row that its bounds alone miss by most; zeros where none does.
 
     The everyday case, a budget above the sum of the limits, is proved here without a solver.
@@ -29,8 +31,8 @@ def bounds_conflict(program: CreditProgram) -> Vector:
     y = np.zeros(program.n_rows)
     if program.n_rows == 0:
         return y
-    least, most = _reach(program)
-    scale = _row_sizes(program.rows)
+    least, most = _reach(program, columns)
+    scale = _row_sizes(columns)
     missing_above = (program.row_lower - most) / scale
     missing_below = (least - program.row_upper) / scale
     worst = np.maximum(missing_above, missing_below)
@@ -54,7 +56,7 @@ def rows_conflict(program: CreditProgram) -> Vector | None:
     n, q = program.n_customers, program.n_rows
     if q == 0:
         return None
-    size = _row_sizes(program.rows)
+    size = _row_sizes(Columns(program))
     A = sparse.diags_array(1.0 / size) @ sparse.csr_array(program.rows)
     slack = sparse.eye_array(q)
     both = sparse.hstack([A, slack, -slack], format="csr")
@@ -108,18 +110,30 @@ def _highs(cost: Vector, **problem: Any) -> Any:
     return solve(cost, **problem, method="highs", options=_HIGHS)
 
 
-def _reach(program: CreditProgram) -> tuple[Vector, Vector]:
+def _reach(program: CreditProgram, columns: Columns) -> tuple[Vector, Vector]:
     """Smallest and largest activity of each row over the bounds of the shares."""
-    A = sparse.csr_array(program.rows)
-    rising, falling = A.maximum(0), A.minimum(0)
-    with np.errstate(invalid="ignore"):
-        least = np.asarray(rising @ program.lower + falling @ program.upper)
-        most = np.asarray(rising @ program.upper + falling @ program.lower)
-    return np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
+    never_below, never_above = np.isinf(program.lower), np.isinf(program.upper)
+    lower = np.where(never_below, 0.0, program.lower)
+    upper = np.where(never_above, 0.0, program.upper)
+
+    def block(at: slice) -> tuple[Vector, Vector, Vector, Vector]:
+        A = columns.rows(at)
+        dense = isinstance(A, np.ndarray)
+        rising = np.maximum(A, 0.0) if dense else A.maximum(0)
+        falling = np.minimum(A, 0.0) if dense else A.minimum(0)
+        return (
+            rising @ lower[at] + falling @ upper[at],
+            rising @ upper[at] + falling @ lower[at],
+            rising @ never_below[at] - falling @ never_above[at],
+            rising @ never_above[at] - falling @ never_below[at],
+        )
+
+    parts = [np.asarray(sum(part)) for part in zip(*columns.each(block), strict=True)]
+    least, most, falls_freely, rises_freely = parts
+    return np.where(falls_freely > 0, -np.inf, least), np.where(rises_freely > 0, np.inf, most)
 
 
-def _row_sizes(A: Rows) -> Vector:
+def _row_sizes(columns: Columns) -> Vector:
     """Norm of each row, 1 for a row of zeros (an interval that nobody's returns reach)."""
-    squares = np.square(A) if isinstance(A, np.ndarray) else A.multiply(A)
-    sizes = np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64).ravel())
+    sizes = columns.row_norms()
     return np.where(sizes > 0, sizes, 1.0)

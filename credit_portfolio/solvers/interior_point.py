@@ -25,8 +25,8 @@ from scipy.linalg import cho_factor, cho_solve
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from credit_portfolio.program.columns import Columns
     from credit_portfolio.program.program import CreditProgram
-    from credit_portfolio.solvers.columns import Columns
 
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
@@ -166,7 +166,7 @@ def _start(program: CreditProgram, columns: Columns) -> _State:
     ]
     equal = program.row_lower >= program.row_upper
     under, over = np.isfinite(program.row_lower) & ~equal, np.isfinite(program.row_upper) & ~equal
-    reach = _row_norms(program) * share
+    reach = columns.row_norms() * share
     room = np.where(under & over, program.row_upper - program.row_lower, np.inf)
     pad = np.minimum(0.1 * room, np.where(reach > 0, reach, share))
     a = np.where(equal, program.row_lower, pushed[k:])
@@ -335,9 +335,3 @@ def _longest(sides: list[_Side], changes: list[tuple[Vector, Vector]]) -> float:
             if steepest > 0:
                 longest = min(longest, _TO_THE_BOUND / steepest)
     return longest
-
-
-def _row_norms(program: CreditProgram) -> Vector:
-    A: Any = program.rows
-    squares = np.square(A) if isinstance(A, np.ndarray) else A.multiply(A)
-    return np.sqrt(np.asarray(squares.sum(axis=1), dtype=np.float64).ravel())

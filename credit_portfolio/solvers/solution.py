@@ -75,6 +75,9 @@ class Solution:
         Who found x, and why it was chosen where the choice was automatic.
     message : str
         The finding in a sentence: what the solver said, what was proved, whether x is unique.
+    exposure : ndarray, shape (k,)
+        F x: what the shares add up to in each factor. With ``duals`` it is all that another solve
+        can start from.
     unique : bool or None
         False where other shares reach the same objective (then x is the one of smallest norm);
         None where there is no optimum.
@@ -95,6 +98,7 @@ class Solution:
     certificate: Certificate
     solver: str
     message: str
+    exposure: Vector
     unique: bool | None = None
     conflict: dict[str, float] = field(default_factory=dict)
     margin: float = 0.0

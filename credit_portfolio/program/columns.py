@@ -1,4 +1,4 @@
-"""The three products that a structured solver needs, in blocks of customers.
+"""The products of a program with vectors of its size, in blocks of customers.
 
 K = [F; A] stacks the factors on the rows of the program, shape (k + q, n), and is never built: F
 and A are read where they lie. A block of columns fits a core's cache, and each thread works on its
@@ -39,6 +39,16 @@ class Columns:
     ----------
     k, q, n : int
         Numbers of factors, rows and customers.
+
+    Examples
+    --------
+    >>> from credit_portfolio.program.program import CreditProgram
+    >>> columns = Columns(CreditProgram(factors=[[1.0, 2.0]], rows=[[1.0, 1.0]]))
+    >>> columns.push(np.array([3.0, 4.0]))
+    array([11.,  7.])
+    >>> columns.gram(np.ones(2))
+    array([[5., 3.],
+           [3., 2.]])
     """
 
     def __init__(self, program: CreditProgram, pool: ThreadPoolExecutor | None = None) -> None:
@@ -59,22 +69,22 @@ class Columns:
         def block(at: slice) -> None:
             np.dot(of_factors, self.F[:, at], out=out[at])
             if self.q:
-                out[at] += self._rows(at).T @ of_rows
+                out[at] += self.rows(at).T @ of_rows
 
-        self._each(block)
+        self.each(block)
         return out
 
     def push(self, x: Vector) -> Vector:
         """Return K x, shape (k + q,), for x of shape (n,)."""
 
         def block(at: slice) -> Vector:
-            return np.concatenate([self.F[:, at] @ x[at], self._rows(at) @ x[at]])
+            return np.concatenate([self.F[:, at] @ x[at], self.rows(at) @ x[at]])
 
-        return np.asarray(sum(self._each(block)))
+        return np.asarray(sum(self.each(block)))
 
     def gram(self, weights: Vector) -> Matrix:
         """Return K diag(weights) Kᵀ, shape (k + q, k + q), for weights of zero or more."""
-        return np.asarray(sum(self._each(lambda at: self._gram_of(at, np.sqrt(weights[at])))))
+        return np.asarray(sum(self.each(lambda at: self._gram_of(at, np.sqrt(weights[at])))))
 
     def _gram_of(self, at: slice, root: Vector) -> Matrix:
         k, size = self.k, self.k + self.q
@@ -83,7 +93,7 @@ class Columns:
             np.multiply(self.F[:, at], root, out=scratch[:k])
             np.multiply(self._dense[:, at], root, out=scratch[k:])
             return scratch @ scratch.T
-        F, A = self.F[:, at] * root, self._rows(at).multiply(root)
+        F, A = self.F[:, at] * root, self.rows(at).multiply(root)
         made = np.empty((size, size))
         made[:k, :k] = F @ F.T
         made[k:, :k] = A @ F.T
@@ -91,7 +101,20 @@ class Columns:
         made[k:, k:] = (A @ A.T).toarray()
         return made
 
-    def _rows(self, at: slice) -> Any:
+    def row_norms(self) -> Vector:
+        """Return the Euclidean norm of each row of A, shape (q,)."""
+
+        def block(at: slice) -> Vector:
+            A = self.rows(at)
+            if self._dense is not None:
+                return np.asarray(np.einsum("qi,qi->q", A, A))
+            return np.asarray(A.multiply(A).sum(axis=1), dtype=np.float64).ravel()
+
+        norms: Vector = np.sqrt(np.asarray(sum(self.each(block))))
+        return norms
+
+    def rows(self, at: slice) -> Any:
+        """Return the block's columns of A, dense or sparse as A is."""
         if self._dense is not None:
             return self._dense[:, at]
         whole = self._sparse
@@ -100,7 +123,8 @@ class Columns:
         parts = (whole.data[first:last], whole.indices[first:last], pointers)
         return sparse.csc_array(parts, shape=(self.q, at.stop - at.start))
 
-    def _each(self, work: Callable[[slice], Any]) -> list[Any]:
+    def each(self, work: Callable[[slice], Any]) -> list[Any]:
+        """Do some work on every block, and return what it gave, in order."""
         if self._pool is None or len(self._blocks) == 1:
             return [work(at) for at in self._blocks]
         return list(self._pool.map(work, self._blocks))
