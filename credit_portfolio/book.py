@@ -141,7 +141,8 @@ def credit_program(spec: Specification, book: Book) -> CreditProgram:
     among_judged = eligible[u.judged]
     P = book.matrix.values[among_judged]
     upper, lower = book.targets.upper, book.targets.lower
-    kept = np.isfinite(upper) | np.isfinite(lower)
+    # At most all of the credit and at least none of it say nothing: no row for them.
+    kept = (upper < 1.0) | (lower > 0.0)
     names = np.array(book.targets.intervals.names, dtype=object)[kept]
     return CreditProgram(
         factors=book.risk.factors[:, among_judged],

@@ -60,7 +60,7 @@ def outcome(
         )
     return Allocation(
         customers=customers,
-        evaluation=_evaluation(spec, book, solution, w, periods),
+        evaluation=_evaluation(spec, book, w, periods, priced["binding"]),
         shadow_prices=pd.concat([priced, _limit_rows(spec, book, program, solution)]),
         periods=periods,
         summary=_summary(spec, book, solution, customers, w, periods),
@@ -123,16 +123,18 @@ def _customers(
 
 
 def _evaluation(
-    spec: Specification, book: Book, solution: Solution, w: Vector, periods: pd.DataFrame
+    spec: Specification,
+    book: Book,
+    w: Vector,
+    periods: pd.DataFrame,
+    binding: pd.Series[bool],
 ) -> pd.DataFrame:
     operator = operator_named(spec.operator)
     intervals, b = book.targets.intervals, book.targets.bounds
     proposed = operator(w, book.matrix.values)
     now = book.current
     current = np.full_like(b, np.nan) if now is None else operator(now, book.matrix.values)
-    kept = ~np.isnan(b)
-    pressed = np.zeros(intervals.n_intervals, dtype=bool)
-    pressed[kept] = solution.duals.rows[1:] != 0
+    pressed = binding.reindex([f"target {name}" for name in intervals.names], fill_value=False)
     return pd.DataFrame(
         {
             "kind": np.where(intervals.good, "good", "bad"),
@@ -140,7 +142,7 @@ def _evaluation(
             "proposed": proposed,
             "current": current,
             "slack": np.where(intervals.good, proposed - b, b - proposed),
-            "binding": pressed,
+            "binding": pressed.to_numpy(dtype=bool),
             "proposed_periods": _frequencies(intervals, periods["proposed"]),
             "current_periods": _frequencies(intervals, periods["current"]),
         },
@@ -176,6 +178,8 @@ def _limit_rows(
             "step": f"10,000 {spec.currency} more".replace("  ", " "),
             "variance": variance[at],
             "standard_deviation": deviation[at],
+            "variance_less": -variance[at],
+            "standard_deviation_less": -deviation[at],
         },
         index=pd.Index([f"limit {name}" for name in names[at]], name="condition", dtype="str"),
     )

@@ -155,3 +155,57 @@ def test_no_variance_no_price():
     assert a.summary["standard_deviation"] == 0
     assert a.shadow_prices.loc["budget", "standard_deviation"] == 0
     assert (a.customers["risk_share"] == 0).all()
+
+
+# --- conditions that depend on each other ---------------------------------------------------------
+
+
+def two_intervals(bad, good, seed=3):
+    """Two intervals add up to the budget, so that their targets say the same twice."""
+    model = CreditPortfolio([-1, 0.2, 0.25], 1, targets={0: bad, 1: good}, budget=BUDGET)
+    return model.fit(panel_of(seed), limits=LIMITS).allocation_
+
+
+@pytest.mark.parametrize(
+    ("interval", "side", "size"),
+    [(0, "more", 1), (0, "less", -1), (1, "more", 1), (1, "less", -1)],
+)
+def test_a_target_that_another_repeats_has_a_price_for_each_direction(interval, side, size):
+    bad, good = 0.26, 0.74
+    a = two_intervals(bad, good)
+    moved = [bad, good]
+    moved[interval] += size * 1e-5
+    changed = (measured(two_intervals(*moved)) - measured(a)) / 1e-5 * POINT
+    names = ["variance", "standard_deviation"]
+    names = names if side == "more" else [f"{name}_less" for name in names]
+    row = a.shadow_prices[a.shadow_prices["kind"] == "target"].iloc[interval]
+    priced = row[names].to_numpy(dtype=float)
+    # A side that costs nothing is told as nothing, not as a small number.
+    scale = np.abs(a.shadow_prices[names].to_numpy(dtype=float)).max(axis=0)
+    np.testing.assert_allclose(changed, priced, rtol=ONE_SIDED, atol=1e-7 * scale.max())
+
+
+def test_of_two_targets_that_repeat_each_other_neither_binds_alone():
+    a = two_intervals(0.26, 0.74)
+    targets = a.shadow_prices[a.shadow_prices["kind"] == "target"]
+    assert not targets["binding"].any()
+    assert two_intervals(0.26, 0.0).shadow_prices["binding"].tolist()[:2] == [True, True]
+
+
+def test_a_target_that_asks_for_everything_has_no_price_for_more():
+    panel = panel_of(4)
+    sure = panel.to_frame().clip(lower=0.21)
+    model = CreditPortfolio([-1, 0.2, 0.25], 1, targets={1: 1.0}, budget=BUDGET)
+    a = model.fit(ReturnPanel.from_frame(sure)).allocation_
+    row = a.shadow_prices.loc["target [20 %, 25 %]"]
+    assert np.isnan(row["standard_deviation"])
+    assert row["standard_deviation_less"] == 0
+    assert not row["binding"]
+
+
+def test_targets_that_say_nothing_are_no_conditions():
+    model = CreditPortfolio(EDGES, 2, targets={0: 1.0, 3: 0.0}, budget=BUDGET)
+    a = model.fit(PANEL).allocation_
+    assert a.shadow_prices.index.tolist() == ["budget"]
+    assert a.evaluation["target"].tolist()[0] == 1.0
+    assert not a.evaluation["binding"].any()

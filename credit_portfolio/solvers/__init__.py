@@ -122,7 +122,9 @@ def solve(
         columns = Columns(program, pool)
         y = feasibility.bounds_conflict(program, columns)
         if infeasibility_margin(program, y) > tolerance:
-            solution = _infeasible(program, y, chosen, "the bounds of the shares alone rule it out")
+            solution = _infeasible(
+                program, y, chosen, "the bounds of the shares alone rule it out", tolerance
+            )
         else:
             candidate = _run(program, chosen, tolerance, options, multipliers)
             solution = _judge(program, columns, candidate, chosen, tolerance, options)
@@ -208,7 +210,7 @@ def _disprove(program: CreditProgram, failed: Solution, tolerance: float) -> Sol
     if program.n_customers <= _LINEAR_PROGRAM or infeasibility_margin(program, told) <= tolerance:
         y = feasibility.rows_conflict(program)
     if y is not None and infeasibility_margin(program, y) > tolerance:
-        return _infeasible(program, y, failed.solver, failed.message)
+        return _infeasible(program, y, failed.solver, failed.message, tolerance)
     ray = feasibility.falling_ray(program)
     if ray is not None and descends_forever(program, ray, tolerance):
         message = f"{failed.message}; a direction lowers the objective without end"
@@ -217,10 +219,13 @@ def _disprove(program: CreditProgram, failed: Solution, tolerance: float) -> Sol
     return _replace(failed, message=message)
 
 
-def _infeasible(program: CreditProgram, y: Vector, name: str, said: str) -> Solution:
+def _infeasible(
+    program: CreditProgram, y: Vector, name: str, said: str, tolerance: float
+) -> Solution:
+    if program.n_customers <= _LINEAR_PROGRAM:
+        y = feasibility.irreducible(program, y, tolerance)
     margin = infeasibility_margin(program, y)
-    # A millionth of the largest weight is the simplex method's noise, not a part of the conflict.
-    weighty = np.flatnonzero(np.abs(y) > 1e-6 * np.abs(y).max())
+    weighty = np.flatnonzero(np.abs(y) > feasibility.WEIGHTY * np.abs(y).max())
     conflict = {program.row_names[r]: float(y[r]) for r in weighty}
     nothing = np.full(program.n_customers, np.nan)
     return Solution(

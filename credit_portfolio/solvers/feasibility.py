@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from credit_portfolio.program.certificate import infeasibility_margin
 from credit_portfolio.program.columns import Columns
+from credit_portfolio.program.program import CreditProgram
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from credit_portfolio.program.program import CreditProgram
 
     Vector = NDArray[np.float64]
 
 # HiGHS's finest: a book that misses a target by a millionth must not pass as feasible.
 _HIGHS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+# A millionth of the largest weight is the simplex method's noise, not a part of a conflict.
+WEIGHTY = 1e-6
 
 
 def bounds_conflict(program: CreditProgram, columns: Columns) -> Vector:
@@ -75,6 +77,44 @@ def rows_conflict(program: CreditProgram) -> Vector | None:
     y[above] += marginals[: above.sum()]
     y[below] -= marginals[above.sum() :]
     return y / size
+
+
+def irreducible(program: CreditProgram, y: Vector, tolerance: float) -> Vector:
+    """Drop rows from a conflict as long as the rest still conflicts; the bounds of shares stay.
+
+    Parameters
+    ----------
+    program : CreditProgram
+    y : ndarray, shape (q,)
+        Multipliers that prove the conflict.
+    tolerance : float
+        The margin that a proof must have.
+
+    Returns
+    -------
+    ndarray, shape (q,)
+        Multipliers of a conflict from which no row can be left out.
+    """
+    kept = np.abs(y) > WEIGHTY * np.abs(y).max(initial=0.0)
+    for row in np.flatnonzero(kept):
+        without = kept.copy()
+        without[row] = False
+        found = rows_conflict(_only(program, without)) if without.any() else None
+        if found is not None and infeasibility_margin(program, found) > tolerance:
+            y = found
+            kept = without & (np.abs(y) > WEIGHTY * np.abs(y).max())
+    return y
+
+
+def _only(program: CreditProgram, rows: NDArray[np.bool_]) -> CreditProgram:
+    """Open the other rows on both sides."""
+    return CreditProgram(
+        rows=program.rows,
+        row_lower=np.where(rows, program.row_lower, -np.inf),
+        row_upper=np.where(rows, program.row_upper, np.inf),
+        lower=program.lower,
+        upper=program.upper,
+    )
 
 
 def falling_ray(program: CreditProgram) -> Vector | None:

@@ -203,6 +203,8 @@ def _residuals(program: CreditProgram, columns: Columns, state: _State) -> _Resi
         side.press(rows, side.z)
     rows[program.row_lower >= program.row_upper] = 0.0
     primal = state.a - activity
+    # A row that is open on both sides asks for nothing; its level follows the shares.
+    primal[~(np.isfinite(program.row_lower) | np.isfinite(program.row_upper))] = 0.0
     complementarity = float(sum(side.slack @ side.z for side in state.sides))
     size = float(e @ e + 0.5 * own @ state.w + abs(program.linear @ state.w))
     spread = np.maximum(np.abs(state.a), np.abs(activity))
