@@ -11,6 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,13 +134,41 @@ class Columns:
 @contextmanager
 def workers(n_customers: int) -> Iterator[ThreadPoolExecutor | None]:
     """Hold BLAS to one thread, and open a pool of a thread per core where that is worth it."""
-    with _blas().limit(limits=1, user_api="blas"):
+    with _one_blas_thread():
         cores = _cores()
         if n_customers < _WORTH_THREADS * _BLOCK or cores < 2:
             yield None
             return
         with ThreadPoolExecutor(cores) as pool:
             yield pool
+
+
+# BLAS has one number of threads for the whole process. Solves that overlap share the first one's
+# hold on it: were each to restore what it found, the last would leave BLAS at one thread.
+_hold_lock = Lock()
+_holds: list[Any] = []
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    with _hold_lock:
+        _holds.append(_blas().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _hold_lock:
+            hold = _holds.pop()
+            if not _holds:  # then this was the first, which knows the number from before
+                hold.restore_original_limits()
+            _let_others_set_blas()
+
+
+def _let_others_set_blas() -> None:
+    """A newer threadpoolctl heeds the thread that set a limit first alone, until it lets go."""
+    from threadpoolctl import OpenBLASController
+
+    if hasattr(OpenBLASController, "clear_controlling_thread"):
+        OpenBLASController.clear_controlling_thread()
 
 
 @cache
