@@ -267,11 +267,17 @@ def _check_budget(universe: Universe, budget: float, max_share: float, currency:
     slack = caps.size * np.spacing(budget)
     most, least = float(caps.sum()), float(universe.floor.sum())
     if budget > most + slack:
+        capped = int((universe.limit[universe.eligible] > max_share * budget).sum())
+        reason = (
+            f"{capped:,} of them are held by the largest share of {max_share:.2%}; raise max_share"
+            if capped
+            else "lower the budget, raise limits"
+        )
         raise InfeasibleError(
             f"the budget of {budget:,.2f}{money} is above what the {caps.size:,} eligible "
-            f"customers may owe together, {most:,.2f}: {budget - most:,.2f} too much; lower the "
-            "budget, raise limits, or bring in the excluded customers",
-            conflict=(BUDGET_ROW, "limits"),
+            f"customers may owe together, {most:,.2f}: {budget - most:,.2f} too much; {reason}, or "
+            "bring in the excluded customers",
+            conflict=(BUDGET_ROW, "max_share" if capped else "limits"),
             shortfall=budget - most,
         )
     if least > budget + slack:

@@ -20,11 +20,11 @@ _ULPS = 1e-9
 def round_to_unit(amounts: Vector, lower: Vector, upper: Vector, unit: float) -> Vector:
     """Round to multiples of a unit by largest remainder, keeping the total.
 
-    The total is the sum of ``amounts``, and no amount moves by more than one unit. Each goes to the
-    multiple below or above it, as far as its bounds allow; those with the largest remainders move
-    up, at equal remainders the larger amounts first. Where the bounds leave no such multiples (a
-    limit of 100.50 that is needed in full, a total that is no multiple), as few amounts as can be
-    take up the rest unrounded: the total and the limits win over the unit.
+    The total is the sum of ``amounts``. Each goes to the multiple below, then units are handed to
+    the amounts that were rounded away from most, as far as their bounds allow; where many stand at
+    limits that are no multiples, somebody with room may take more than one. What is left, less
+    than a unit, goes to one amount, which is then no multiple. Only where the bounds leave no room
+    (limits that are needed in full) are more amounts unrounded: the total and the limits win.
 
     Parameters
     ----------
@@ -52,38 +52,61 @@ def round_to_unit(amounts: Vector, lower: Vector, upper: Vector, unit: float) ->
     most = np.where(np.isfinite(upper), np.floor(upper / unit + _ULPS), np.inf)
     tight = least > most
     exact = amounts / unit
-    down = np.clip(np.floor(exact + _ULPS), least, most)
-    down[tight] = 0.0
-    rounded = np.where(tight, amounts, np.clip(down * unit, lower, upper))
-    steps = round((total - float(rounded.sum())) / unit + _ULPS)
-    if steps > 0:
-        # Rounded, since 33.3 - 33 and 3.3 - 3 are equal remainders to a reader, not to floats. All
-        # that tells customers apart is a key, so that their order decides nothing.
-        remainder = np.round(exact - down, 9)
-        order = np.lexsort((lower, -upper, -amounts, -remainder))
-        rising = order[(~tight & (down < most) & (remainder > 0))[order]][:steps]
-        rounded[rising] = np.minimum((down[rising] + 1) * unit, upper[rising])
+    units = np.clip(np.floor(exact + _ULPS), least, most)
+    fixed = float(amounts[tight].sum())
+    missing = (total - fixed) / unit - float(units[~tight].sum())
+    units = _hand_out(
+        units,
+        np.where(tight, units, least),
+        np.where(tight, units, most),
+        exact,
+        int(np.floor(missing + _ULPS)),
+        (lower, -upper, -amounts),
+    )
+    rounded = np.where(tight, amounts, np.clip(units * unit, lower, upper))
     # Adding zero turns the -0.0 that ceil leaves of a lower bound of 0 into 0.0.
     return _absorb(rounded, amounts, lower, upper, unit, total) + 0.0
+
+
+def _hand_out(
+    units: Vector,
+    least: Vector,
+    most: Vector,
+    exact: Vector,
+    steps: int,
+    keys: tuple[Vector, Vector, Vector],
+) -> Vector:
+    """Move whole units, one for each amount and round, the farthest from its exact value first."""
+    units = units.copy()
+    sign = 1 if steps > 0 else -1
+    while steps:
+        able = units < most if sign > 0 else units > least
+        # Rounded, since 33.3 - 33 and 3.3 - 3 are equal remainders to a reader, not to floats. All
+        # that tells customers apart is a key, so that their order decides nothing.
+        away = np.round(sign * (units - exact), 9)
+        order = np.lexsort((*keys, away))
+        chosen = order[able[order]][: abs(steps)]
+        if chosen.size == 0:
+            break
+        units[chosen] += sign
+        steps -= sign * chosen.size
+    return units
 
 
 def _absorb(
     rounded: Vector, exact: Vector, lower: Vector, upper: Vector, unit: float, total: float
 ) -> Vector:
-    """Hand what is still missing of the total to the amounts that were rounded away from it most.
-
-    Together they were rounded by at least what is missing, so none has to go a unit beyond.
-    """
+    """Hand what is still missing of the total to one amount with room for it, or to few."""
     rest = total - float(rounded.sum())
     # The sum of n floats is only known to n ulps of the total.
     if abs(rest) <= rounded.size * np.spacing(abs(total)):
         return rounded
     sign = 1.0 if rest > 0 else -1.0
     room = upper - rounded if rest > 0 else rounded - lower
-    room = np.minimum(room, unit + sign * (exact - rounded))
     left = abs(rest)
+    enough = np.round(np.minimum(room, left) / unit, 9)
     away = np.round(sign * (rounded - exact) / unit, 9)
-    for i in np.lexsort((lower, -upper, -exact, away)):
+    for i in np.lexsort((lower, -upper, -exact, away, -enough)):
         part = min(left, float(room[i]))
         if part > 0:
             rounded[i] += sign * part

@@ -74,11 +74,26 @@ def test_no_bound_is_crossed_by_the_smallest_float(book: tuple[np.ndarray, ...])
     assert (rounded <= upper).all()
 
 
-@given(books())
-def test_nobody_is_moved_by_more_than_a_unit(book: tuple[np.ndarray, ...]) -> None:
+@given(books(whole_limits=True))
+def test_with_limits_in_whole_units_nobody_is_moved_by_more_than_a_unit(
+    book: tuple[np.ndarray, ...],
+) -> None:
     amounts, lower, upper, unit = book
     rounded = round_to_unit(amounts, lower, upper, float(unit))
     assert (np.abs(rounded - amounts) <= unit * (1 + WHOLE)).all()
+
+
+@given(books())
+def test_one_amount_is_off_the_unit_where_one_has_room_for_everything(
+    book: tuple[np.ndarray, ...],
+) -> None:
+    amounts, lower, upper, unit = book
+    amounts = np.append(amounts, 1e6 * unit)
+    lower, upper = np.append(lower, 0.0), np.append(upper, np.inf)
+    rounded = round_to_unit(amounts, lower, upper, float(unit))
+    # Bounds without a multiple between them leave their amount no choice.
+    free = np.ceil(lower / unit - WHOLE) <= np.floor(upper / unit + WHOLE)
+    assert int(off_the_unit(rounded, float(unit))[free].sum()) <= 1
 
 
 @given(books(whole_limits=True))
@@ -170,11 +185,16 @@ def test_no_multiple_between_the_bounds_leaves_the_amount_as_it_is() -> None:
     assert rounded == pytest.approx([2.5, 3.5])
 
 
-def test_floors_that_are_no_multiples_do_not_push_others_two_units_down() -> None:
+def test_floors_that_are_no_multiples_are_paid_for_in_whole_units() -> None:
     amounts = np.array([2.2, 2.2, 5.6])
     rounded = round_to_unit(amounts, np.array([2.1, 2.1, 0.0]), np.full(3, 10.0), 1)
-    assert rounded.sum() == pytest.approx(10.0)
-    assert np.abs(rounded - amounts).max() <= 1.0
+    assert rounded.tolist() == [3.0, 3.0, 4.0]
+
+
+def test_limits_that_are_no_multiples_are_made_up_for_in_whole_units() -> None:
+    limit = np.array([10.75, 20.75, 30.75, 1_000.0])
+    amounts = np.array([10.75, 20.75, 30.75, 100.0])
+    assert round_to_unit(amounts, np.zeros(4), limit, 1).tolist() == [10.0, 20.0, 30.25, 102.0]
 
 
 def test_fixed_amounts_and_zero_limits_are_kept() -> None:
