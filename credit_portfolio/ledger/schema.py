@@ -308,7 +308,15 @@ def _refuse_missing(
         repr(source) if source == name else f"{source!r} (for {name})"
         for name, source in missing.items()
     )
-    hints = "".join(did_you_mean(source, names) for source in missing.values())
+    fits = [
+        other.name for other in PROFILES.values() if required_found(other, names) == len(REQUIRED)
+    ]
+    if fits and profile.name not in fits:
+        hints = f" profile={fits[0]!r} fits all the required columns."
+    else:
+        taken = set(mapped.values())
+        free = [name for index, name in enumerate(names) if index not in taken]
+        hints = "".join(did_you_mean(source, free) for source in missing.values())
     raise DataError(
         f"{where} has no column {wanted}; found {listing(names, 30)}: rename the columns, or pass "
         f"profile={{canonical name: source column}}.{hints}"

@@ -86,6 +86,26 @@ def test_columns_are_found_and_the_rest_are_groups():
     assert groups == {"Region": 5}
 
 
+def test_a_column_in_use_is_no_suggestion():
+    names = ["customer_id", "invoice_id", "invoice_date", "amount", "due dte"]
+    with pytest.raises(DataError, match=r"Did you mean 'due dte'") as caught:
+        match_columns(PROFILES["canonical"], names, "the book")
+    assert "'invoice_date'?" not in str(caught.value)
+    with pytest.raises(DataError) as caught:
+        match_columns(PROFILES["canonical"], names[:4], "the book")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_a_file_of_another_known_system_is_recognised(csv_file):
+    ibm = PROFILES["ibm"].columns
+    text = ",".join(ibm.values()) + "\nC1,1,01/10/2024,02/09/2024,5.26,,No\n"
+    path = csv_file(text)
+    with pytest.raises(DataError, match="profile='ibm' fits all the required columns") as caught:
+        open_ledger(path)
+    assert "Did you mean" not in str(caught.value)
+    assert open_ledger(path, profile="ibm").quality.file_name == "book.csv"
+
+
 def test_a_mapping_opens_a_book(book):
     frame = book({}).rename(columns=GERMAN)
     assert open_ledger(frame, profile=GERMAN).n_invoices == 1
