@@ -6,6 +6,8 @@ found in the row and what to do. A row is counted under the first rule that it b
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +15,8 @@ from html import escape
 from typing import Any
 
 import pandas as pd
+
+from credit_portfolio.ledger.patterns import UNSURE
 
 # State of a money cell after reading: what the engine could make of it.
 READABLE, BLANK, UNREADABLE, TOO_FINE, TOO_LARGE = range(5)
@@ -89,6 +93,14 @@ RULES: tuple[Rule, ...] = (
         "Write the date in the profile's format, or leave it blank while the invoice is open.",
         "settled_date {settled_date} is no date in the profile's format",
         lambda t: t.settled_date.isnull() & ~t.settled_date_blank,
+    ),
+    Rule(
+        "implausible_date",
+        "A date is before 1970 or more than five years after today.",
+        "Mend the year; leave the settled date blank while the invoice is open.",
+        "a date is before 1970 or more than five years after today: invoice_date {invoice_date}, "
+        "due_date {due_date}, settled_date {settled_date}",
+        lambda t: t.implausible,
     ),
     Rule(
         "amount_not_a_number",
@@ -224,7 +236,25 @@ def reason(rule: str, found: Mapping[str, str | None]) -> str:
     money = ("amount", "settled_amount", "written_off_amount")
     words["money"] = ", ".join(f"{name} {words[name]}" for name in money if found.get(name))
     words["line"] = found.get("line") or ""
-    return RULE[rule].reason.format_map(words)
+    return _two_readings(rule, found) or RULE[rule].reason.format_map(words)
+
+
+_MONEY_OF_RULE = {
+    "amount_not_a_number": "amount",
+    "bad_settled_amount": "settled_amount",
+    "bad_written_off_amount": "written_off_amount",
+}
+
+
+def _two_readings(rule: str, found: Mapping[str, str | None]) -> str:
+    """Say so where a figure is refused because its one mark may part thousands or decimals."""
+    name = _MONEY_OF_RULE.get(rule, "")
+    text = (found.get(name) or "").strip()
+    if text.startswith("-") or not re.search(UNSURE, text):
+        return ""
+    figures = text.removeprefix("+").replace(",", ".")
+    whole = figures.replace(".", "")
+    return f"{name} {text!r} could be {figures} or {whole}; pass decimal='.' or decimal=','"
 
 
 def money_text(value: Decimal) -> str:
@@ -269,6 +299,10 @@ class LedgerQuality:
         many are not zero) and money (Decimal). The amount is the sum of the other three.
     notes : tuple of str
         What was detected: encoding, separator, decimal mark, names.
+    as_of : datetime.date or None
+        The day as of which the totals are known.
+    file_name : str
+        Name of the source's file without its folder; empty for a DataFrame.
     """
 
     source: str
@@ -288,6 +322,8 @@ class LedgerQuality:
     findings: pd.DataFrame
     control_totals: pd.DataFrame
     notes: tuple[str, ...] = ()
+    as_of: datetime.date | None = None
+    file_name: str = ""
 
     def _counts(self) -> list[tuple[str, str, str]]:
         """Return label, rows and money of the summary lines."""
@@ -308,7 +344,7 @@ class LedgerQuality:
             ("rejected, by rule", _lines(broken, "rule")),
             ("findings in accepted rows", _lines(self.findings, "finding")),
             (
-                "as known on as_of",
+                f"as known on {self.as_of or 'as_of'}",
                 [
                     (str(name), f"{row['invoices']:,}", money_text(row["money"]))
                     for name, row in self.control_totals.iterrows()
@@ -317,9 +353,13 @@ class LedgerQuality:
         ]
         return [(title, lines) for title, lines in tables if lines]
 
+    def _title(self) -> str:
+        known = f", as known on {self.as_of}" if self.as_of else ""
+        return f"Ledger quality: {self.source} (profile {self.profile}){known}"
+
     def __repr__(self) -> str:
         """Return one page of text."""
-        parts = [f"Ledger quality: {self.source} (profile {self.profile})"]
+        parts = [self._title()]
         for title, lines in self._tables():
             parts.append(f"\n{title}")
             parts += [f"  {label:<34}{rows:>12}{money:>24}" for label, rows, money in lines]
@@ -331,7 +371,7 @@ class LedgerQuality:
 
     def _repr_html_(self) -> str:
         """Return the same page as HTML; every text from the source is escaped."""
-        parts = [f"<h4>Ledger quality: {escape(self.source)} (profile {escape(self.profile)})</h4>"]
+        parts = [f"<h4>{escape(self._title())}</h4>"]
         for title, lines in self._tables():
             body = "".join(
                 f"<tr><td style='text-align:left'>{escape(label)}</td>"

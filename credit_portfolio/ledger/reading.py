@@ -43,6 +43,7 @@ class Incoming:
     notes: list[str]
     malformed: list[tuple[int, str]] = field(default_factory=list)  # data row, what was found
     floats: frozenset[int] = frozenset()  # columns of mixed cells with binary floats among them
+    file_name: str = ""  # without its folder; empty for a DataFrame
     rows: int = 0
 
     def numbered(self) -> Iterator[pa.Table]:
@@ -102,7 +103,8 @@ def reading(
     path = Path(source)
     where = f"file {str(path)!r}"
     if not path.is_file():
-        near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        near = [other.name for other in beside if other.is_file()]
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(
             f"{where} {kind}; expected a CSV or Parquet file.{did_you_mean(path.name, near)}"
@@ -118,12 +120,18 @@ def reading(
                     raise ModelError(
                         f"separator is for CSV files; {where} is Parquet: leave it out"
                     )
-                yield _from_parquet(file, where)
+                incoming = _from_parquet(file, where)
+                incoming.file_name = path.name
+                yield incoming
             elif magic.startswith(b"\x1f\x8b"):
                 with gzip.open(file) as text:
-                    yield _from_csv(text, where, profile, separator)
+                    incoming = _from_csv(text, where, profile, separator)
+                    incoming.file_name = path.name
+                    yield incoming
             else:
-                yield _from_csv(file, where, profile, separator)
+                incoming = _from_csv(file, where, profile, separator)
+                incoming.file_name = path.name
+                yield incoming
     except UnicodeDecodeError as error:
         raise _not_utf8(path, where) from error
     except pa.ArrowInvalid as error:

@@ -25,6 +25,8 @@ _FINDINGS = {
     "off counts as collected. If write-offs are cleared like payments in the source, losses hide "
     "here: map written_off_amount.",
     "undated_write_off": "Written-off money without a settled date counts as lost on any day.",
+    "dated_after_today": "Invoiced or settled after today: booked ahead, or a mistyped date. "
+    "Such dates never set the default as_of.",
     "settled_after_as_of": "Settled after as_of: open on that day, with the whole amount.",
     "rounded_floats": "Money in binary floats was rounded to four decimals.",
     "trimmed_ids": "Space around a customer_id or invoice_id was cut off.",
@@ -112,20 +114,30 @@ def one_currency(accepted: Table, rejected: pd.DataFrame, incoming: Incoming, la
     return str(table["currency"][0]) or label
 
 
-def day_or_latest(accepted: Table, day: datetime.date | None, where: str) -> datetime.date:
-    """Return the day asked for, or else the latest day on which anything happened.
+def day_or_latest(
+    accepted: Table, day: datetime.date | None, where: str, today: datetime.date
+) -> datetime.date:
+    """Return the day asked for, or else the latest day, not after today, of anything that happened.
+
+    Today is only a cap: as long as no row is dated after it, the answer is the file's alone.
 
     Raises
     ------
     DataError
-        When the day is before the first invoice.
+        When the day is before the first invoice, or no invoice is dated today or earlier.
     """
-    dates = accepted.aggregate(
-        first=accepted.invoice_date.min(),
-        last=accepted.invoice_date.max(),
-        settled=accepted.settled_date.max(),
+    t = accepted
+    dates = t.aggregate(
+        first=t.invoice_date.min(),
+        last=t.invoice_date.max(where=t.invoice_date <= today),
+        settled=t.settled_date.max(where=t.settled_date <= today),
     )
     first, last, settled = frame_of(dates).iloc[0]
+    if day is None and first > today:
+        raise DataError(
+            f"every invoice of {where} is dated after today, {today}, the first on {first}; "
+            "expected some of the past: mend the dates, or pass as_of="
+        )
     if day is None:
         latest: datetime.date = last if settled is None else max(last, settled)
         return latest
@@ -145,6 +157,7 @@ def quality_record(
     profile: Profile,
     label: str,
     as_of: datetime.date,
+    today: datetime.date,
 ) -> LedgerQuality:
     """Count rows and money of each side; read is always accepted plus rejected."""
     # Only money of the ledger's own currency is added up, also among the rejected rows.
@@ -181,9 +194,11 @@ def quality_record(
         amount_after_as_of=_decimal(after["amount"]),
         rules=rules_table({rule: (rows, amount) for rule, (rows, amount, _) in counted.items()}),
         rejected=rejected,
-        findings=_findings(judged, as_of),
+        findings=_findings(judged, as_of, today),
         control_totals=_control_totals(invoices),
         notes=tuple(incoming.notes),
+        as_of=as_of,
+        file_name=incoming.file_name,
     )
 
 
@@ -192,7 +207,7 @@ def _decimal(value: Any) -> Decimal:
     return value if isinstance(value, Decimal) and value.is_finite() else Decimal(0)
 
 
-def _findings(judged: Table, as_of: datetime.date) -> pd.DataFrame:
+def _findings(judged: Table, as_of: datetime.date, today: datetime.date) -> pd.DataFrame:
     """Return what was repaired or assumed in accepted rows, with rows and money."""
     t = judged.filter(judged.rule == "")
     undated = t.settled_date.isnull() & (t.written_off_amount > 0)
@@ -200,6 +215,10 @@ def _findings(judged: Table, as_of: datetime.date) -> pd.DataFrame:
     touched = {
         "settled_in_full_assumed": (t.in_full, t.settled_amount),
         "undated_write_off": (undated, t.written_off_amount),
+        "dated_after_today": (
+            (t.invoice_date > today) | (t.settled_date > today).fill_null(False),
+            t.amount,
+        ),
         "settled_after_as_of": (seen & (t.settled_date > as_of), t.amount),
         "rounded_floats": (t.rounded, t.amount),
         "trimmed_ids": (t.trimmed, t.amount),

@@ -49,6 +49,10 @@ __all__ = ["Expression", "Ledger", "Profile", "Table", "open_ledger", "read_day"
 Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
 Expression: TypeAlias = Any  # a column or scalar of one
 
+# Years outside are slips of the pen: no open book is older, no due date further off.
+_FIRST_DAY = datetime.date(1970, 1, 1)
+_DAYS_AHEAD = 5 * 365 + 1
+
 
 def open_ledger(
     source: pd.DataFrame | str | os.PathLike[str],
@@ -72,7 +76,7 @@ def open_ledger(
         that the profile does not name become grouping columns.
     as_of : str, date or Timestamp, optional
         The day of the picture, ``YYYY-MM-DD`` in text. Default: the latest invoice or settled
-        date among the accepted rows.
+        date among the accepted rows that is not after today.
     currency : str, optional
         Take the rows of this currency and reject the others; the label of the money when the
         source has no currency column.
@@ -122,9 +126,15 @@ def open_ledger(
             f"date_format is for dates written as text; those of {incoming.where} are dates "
             "already: leave it out"
         )
-    parsed = _parse(raw, columns, incoming, mapped, chosen, marks, asked)
+    today = _today()
+    parsed = _parse(raw, columns, incoming, mapped, chosen, marks, asked, today)
     judged = _judge(engine, parsed, list(groups.values()))
-    return _ledger(engine, judged, incoming, chosen, mapped, groups, day, asked)
+    return _ledger(engine, judged, incoming, chosen, mapped, groups, day, asked, today)
+
+
+def _today() -> datetime.date:
+    """Return today by the machine's clock; nothing else in the ledger asks for it."""
+    return datetime.date.today()
 
 
 def read_day(as_of: str | datetime.date | pd.Timestamp | None) -> datetime.date | None:
@@ -278,6 +288,7 @@ def _parse(
     profile: Profile,
     marks: Marks,
     asked: str | None,
+    today: datetime.date,
 ) -> Table:
     """Return the rows with typed columns, states of money, and marks of what was repaired."""
     for name in ("customer_id", "invoice_id"):
@@ -295,6 +306,11 @@ def _parse(
         fields[name] = day
         fields[f"{name}_blank"] = blank
         timed = timed | hours
+    last_day = today + datetime.timedelta(days=_DAYS_AHEAD)
+    implausible = ibis.literal(False)
+    for name in DATES:
+        outside = (fields[name] < _FIRST_DAY) | (fields[name] > last_day)
+        implausible = implausible | outside.fill_null(False)
     rounded = ibis.literal(False)
     for name in MONEY:
         value, state, inexact = _money(columns.get(name), marks, name, incoming.where)
@@ -304,7 +320,7 @@ def _parse(
     fields["disputed"] = _flag(columns.get("disputed"), profile)
     fields["currency"] = _currency(raw, columns.get("currency"))
     fields["currency_asked"] = _currency_asked(raw, columns.get("currency"), asked)
-    fields |= {"trimmed": trimmed, "timed": timed, "rounded": rounded}
+    fields |= {"trimmed": trimmed, "timed": timed, "rounded": rounded, "implausible": implausible}
     rest = [raw[name] for name in raw.columns if name != "row"]
     return raw.select(*rest, **fields)
 
@@ -492,11 +508,12 @@ def _ledger(
     groups: Mapping[str, int],
     day: datetime.date | None,
     asked: str | None,
+    today: datetime.date,
 ) -> Ledger:
     rejected = rejected_rows(judged, incoming, mapped)
     accepted = judged.filter(judged.rule == "")
     label = one_currency(accepted, rejected, incoming, asked or profile.currency)
-    as_of = day_or_latest(accepted, day, incoming.where)
+    as_of = day_or_latest(accepted, day, incoming.where, today)
     named = accepted.select(
         *[accepted[name] for name in NAMES if name != "currency"],
         *[accepted[f"c{index}"].name(name) for name, index in groups.items()],
@@ -507,7 +524,7 @@ def _ledger(
         invoices=t.count(), customers=t.customer_id.nunique(), still_open=(t.open > 0).sum()
     )
     n_invoices, n_customers, n_open = (int(n) for n in frame_of(counts).iloc[0])
-    quality = quality_record(judged, invoices, rejected, incoming, profile, label, as_of)
+    quality = quality_record(judged, invoices, rejected, incoming, profile, label, as_of, today)
     for table in ("raw", "parsed", "judged", "copies", "judged_copies"):
         engine.con.execute(f"DROP TABLE IF EXISTS {table}")
     return Ledger(invoices, as_of, label, quality, tuple(groups), n_invoices, n_open, n_customers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,16 @@ SOUND = {
     "disputed": "",
     "region": "north",
 }
+
+
+TODAY = datetime.date(2025, 6, 30)
+
+
+@pytest.fixture(autouse=True)
+def fixed_today(monkeypatch: pytest.MonkeyPatch) -> datetime.date:
+    """Every ledger of these tests is opened on one day, whatever the machine's clock says."""
+    monkeypatch.setattr("credit_portfolio.ledger.source._today", lambda: TODAY)
+    return TODAY
 
 
 @pytest.fixture

@@ -25,6 +25,10 @@ BROKEN = [
     ("unreadable_due_date", {"due_date": "net 30"}, "'net 30'"),
     ("unreadable_due_date", {"due_date": None}, "(blank)"),
     ("unreadable_settled_date", {"settled_date": "soon"}, "'soon'"),
+    ("implausible_date", {"invoice_date": "1969-12-31"}, "invoice_date '1969-12-31'"),
+    ("implausible_date", {"settled_date": "2203-01-10"}, "settled_date '2203-01-10'"),
+    ("implausible_date", {"due_date": "2030-07-01"}, "due_date '2030-07-01'"),
+    ("implausible_date", {"settled_date": "9999-12-31"}, "five years after today"),
     ("amount_not_a_number", {"amount": "abc"}, "amount 'abc' is not a number"),
     ("amount_not_a_number", {"amount": ""}, "(blank)"),
     ("amount_not_a_number", {"amount": "nan"}, "'nan'"),
@@ -35,7 +39,7 @@ BROKEN = [
     ("amount_not_a_number", {"amount": "EUR 5"}, "'EUR 5'"),
     ("amount_not_a_number", {"amount": "5-"}, "'5-'"),
     ("amount_not_a_number", {"amount": "12,50"}, "'12,50'"),
-    ("amount_not_a_number", {"amount": "1,234"}, "'1,234'"),
+    ("amount_not_a_number", {"amount": "1,234"}, "'1,234' could be 1.234 or 1234; pass decimal="),
     ("amount_not_positive", {"amount": "-5.00"}, "'-5.00' is not above zero"),
     ("amount_not_positive", {"amount": "0"}, "'0'"),
     ("bad_settled_amount", {"settled_date": "2024-02-01", "settled_amount": "x"}, "'x'"),
@@ -263,6 +267,79 @@ def test_as_of_is_the_latest_date_known_when_left_out(book):
     frame = book({"invoice_date": "2024-02-01"}, {"settled_date": "2024-03-05"})
     assert open_ledger(frame).as_of == datetime.date(2024, 3, 5)
     assert open_ledger(frame.drop(columns="settled_date")).as_of == datetime.date(2024, 2, 1)
+
+
+def test_one_mistyped_date_does_not_move_the_default_day(book, fixed_today):
+    frame = book({}, {"settled_date": "2024-03-05"}, {"settled_date": "2203-03-05"})
+    assert open_ledger(frame).as_of == datetime.date(2024, 3, 5)
+    frame = book({}, {"settled_date": "2024-03-05"}, {"invoice_date": "2026-03-05"})
+    frame.loc[2, "due_date"] = "2026-04-05"
+    ledger = open_ledger(frame)
+    assert ledger.as_of == datetime.date(2024, 3, 5)
+    assert ledger.n_invoices == 2
+    line = ledger.quality.findings.set_index("finding").loc["dated_after_today"]
+    assert (line["rows"], line["amount"]) == (1, Decimal(100))
+    assert ledger.quality.rows_after_as_of == 1
+
+
+def test_a_settlement_after_today_has_not_happened_by_default(book):
+    ledger = open_ledger(book({}, {"settled_date": "2025-07-01", "amount": "7.00"}))
+    assert ledger.as_of == datetime.date(2024, 1, 10)
+    assert ledger.exposure().sum() == 107
+    findings = ledger.quality.findings.set_index("finding")
+    assert findings.loc["dated_after_today", "amount"] == Decimal(7)
+
+
+def test_a_date_of_today_counts_and_is_no_finding(book, fixed_today):
+    ledger = open_ledger(book({"settled_date": fixed_today.isoformat()}))
+    assert ledger.as_of == fixed_today
+    assert "dated_after_today" not in set(ledger.quality.findings["finding"])
+
+
+def test_today_does_not_matter_once_every_date_is_past(book, monkeypatch):
+    frame = book({}, {"settled_date": "2024-03-05"})
+    for today in (datetime.date(2024, 3, 5), datetime.date(2033, 1, 1)):
+        monkeypatch.setattr("credit_portfolio.ledger.source._today", lambda day=today: day)
+        ledger = open_ledger(frame)
+        assert ledger.as_of == datetime.date(2024, 3, 5)
+        assert ledger.quality.rows_rejected == 0
+
+
+def test_a_day_that_is_asked_for_may_be_in_the_future(book):
+    ledger = open_ledger(book({"settled_date": "2025-08-01"}), as_of="2025-09-01")
+    assert ledger.as_of == datetime.date(2025, 9, 1)
+    assert ledger.n_open == 0
+
+
+def test_a_book_of_the_future_only_is_an_error(book):
+    frame = book({"invoice_date": "2025-07-01", "due_date": "2025-08-01"})
+    with pytest.raises(DataError, match=r"dated after today, 2025-06-30, the first on 2025-07-01"):
+        open_ledger(frame)
+    assert open_ledger(frame, as_of="2025-07-01").n_open == 1
+
+
+def test_the_quality_page_says_the_day(book):
+    quality = open_ledger(book({}), as_of="2024-02-01").quality
+    assert quality.as_of == datetime.date(2024, 2, 1)
+    assert str(quality).splitlines()[0].endswith("as known on 2024-02-01")
+    assert "as known on 2024-02-01" in quality._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"amount": "1.234"}, "amount '1.234' could be 1.234 or 1234; pass decimal="),
+        (
+            {"settled_date": "2024-03-01", "settled_amount": "1.234"},
+            "settled_amount '1.234' could be 1.234 or 1234",
+        ),
+        ({"written_off_amount": "1.234"}, "written_off_amount '1.234' could be 1.234 or 1234"),
+    ],
+)
+def test_a_figure_that_fits_two_readings_is_said_to_do_so(book, change, words):
+    frame = book({"amount": "5000,25"}, {"amount": "6000,50"}, {"amount": "7000,75"} | change)
+    reasons = open_ledger(frame).quality.rejected["reason"]
+    assert [words in reason for reason in reasons] == [True]
 
 
 def test_as_of_before_the_first_invoice_is_an_error(book):

@@ -192,8 +192,13 @@ def test_a_file_that_does_not_exist_is_named_with_a_near_one(csv_file):
     path = csv_file(rows("5.00"))
     with pytest.raises(DataError, match=r"bok.csv' does not exist.*Did you mean 'book.csv'"):
         open_ledger(path.with_name("bok.csv"))
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="is a folder") as caught:
         open_ledger(path.parent)
+    assert "Did you mean" not in str(caught.value)
+    (path.parent / "nofile").mkdir()
+    with pytest.raises(DataError, match="does not exist") as caught:
+        open_ledger(path.with_name("nofile.csv"))
+    assert "Did you mean" not in str(caught.value)  # a folder is no ledger
     with pytest.raises(DataError, match="does not exist"):
         open_ledger("nowhere/at all.csv")
 
