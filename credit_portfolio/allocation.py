@@ -43,12 +43,17 @@ class Allocation:
         of the panel's periods in which its return fell in the interval).
     shadow_prices : pandas.DataFrame
         One row per condition, index ``condition``: ``kind`` (budget, target, limit), ``bound``,
-        ``reached``, ``binding``, ``step`` (in words), ``variance`` and ``standard_deviation``
-        (change of the minimum per step: of the return, and in money on the budget).
+        ``reached``, ``binding`` (loosening it lowers the variance), ``step`` (in words),
+        ``variance`` and ``standard_deviation`` (change of the minimum per step more: of the
+        return, and in money on the budget), ``variance_less`` and ``standard_deviation_less`` (per
+        step less). The two differ in more than sign where several conditions hold at once and
+        depend on each other; NaN where such a step leaves nothing feasible.
     periods : pandas.DataFrame
         Return of the proposed and the current portfolio in each period of the panel.
     summary : dict
-        Figures of the whole: budget, currency, standard deviations, concentration.
+        Figures of the whole: ``as_of`` (ISO text, None where nobody said), budget, currency,
+        standard deviations, concentration. A run from files adds ``source``, ``rows_read`` and
+        ``rows_rejected``.
     certificate : Certificate
         The recomputed proof that the shares are optimal.
     findings : tuple of str
@@ -219,11 +224,20 @@ def _kind(column: pd.Series[Any]) -> str:
     return "str"
 
 
+def _title(a: Allocation) -> str:
+    day = a.summary.get("as_of")
+    return f"Allocation of credit as of {day}" if day else "Allocation of credit"
+
+
 def _headline(a: Allocation) -> list[tuple[str, str]]:
     """Return the figures at the top of every page, as (name, value with unit)."""
     s = a.summary
     currency = s["currency"]
-    lines = [
+    lines = []
+    if s.get("source"):
+        counts = f"{s['rows_read']:,} rows read, {s['rows_rejected']:,} rejected"
+        lines.append(("ledger", f"{s['source']}: {counts}"))
+    lines += [
         ("budget", f"{s['budget']:,.2f} {currency}".strip()),
         (
             "customers",
@@ -261,7 +275,6 @@ _COLUMN_FORMATS = {
     "current": "{:.2%}",
     "proposed_periods": "{:.1%}",
     "current_periods": "{:.1%}",
-    "bound": "{:,.4g}",
     "variance": "{:.3e}",
     "standard_deviation": "{:+,.2f}",
 }
@@ -285,6 +298,11 @@ def _formatted(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _sections(a: Allocation) -> list[tuple[str, pd.DataFrame]]:
     general = a.shadow_prices[a.shadow_prices["kind"] != "limit"]
+    bounds = [
+        _COLUMN_FORMATS["target" if kind == "target" else "amount"].format(bound)
+        for kind, bound in zip(general["kind"], general["bound"], strict=True)
+    ]
+    general = general.assign(bound=bounds)
     return [
         ("Evaluation: B against its targets", _formatted(a.evaluation[_EVALUATION])),
         ("Shadow prices of budget and targets", _formatted(general[_PRICES])),
@@ -294,7 +312,7 @@ def _sections(a: Allocation) -> list[tuple[str, pd.DataFrame]]:
 
 def _page(a: Allocation) -> str:
     out = io.StringIO()
-    out.write("Allocation of credit\n")
+    out.write(f"{_title(a)}\n")
     width = max(len(name) for name, _ in _headline(a))
     for name, value in _headline(a):
         out.write(f"  {name:<{width}}  {value}\n")
@@ -313,7 +331,7 @@ def _html_page(a: Allocation) -> str:
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
         for name, value in _headline(a)
     )
-    parts = [f"<h3>Allocation of credit</h3><table>{rows}</table>"]
+    parts = [f"<h3>{html.escape(_title(a))}</h3><table>{rows}</table>"]
     for title, table in _sections(a):
         parts.append(f"<h4>{html.escape(title)}</h4>{table.to_html(border=0, escape=True)}")
     if a.findings:

@@ -63,7 +63,7 @@ def outcome(
         evaluation=_evaluation(spec, book, w, periods, priced["binding"]),
         shadow_prices=pd.concat([priced, _limit_rows(spec, book, program, solution)]),
         periods=periods,
-        summary=_summary(spec, book, solution, customers, w, periods),
+        summary=_summary(spec, panel, book, solution, customers, w),
         certificate=solution.certificate,
         findings=tuple(findings),
         settings=_settings(spec, panel, book, solution),
@@ -187,16 +187,17 @@ def _limit_rows(
 
 def _summary(
     spec: Specification,
+    panel: ReturnPanel,
     book: Book,
     solution: Solution,
     customers: pd.DataFrame,
     w: Vector,
-    periods: pd.DataFrame,
 ) -> dict[str, Any]:
     u = book.universe
     sigma = float(np.sqrt(max(solution.objective, 0.0)))
     mean = np.nanmean(book.returns, axis=0)
     summary: dict[str, Any] = {
+        "as_of": None if panel.as_of is None else panel.as_of.isoformat(),
         "budget": book.budget,
         "currency": spec.currency,
         "amount": float(customers["amount"].sum()),

@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from credit_portfolio.book import Specification, conflict, credit_program, read_book
 from credit_portfolio.errors import SolverError
 from credit_portfolio.outcome import outcome
+from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.solvers import solve
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from credit_portfolio.evaluation.intervals import ReturnIntervals
     from credit_portfolio.evaluation.targets import Targets
-    from credit_portfolio.returns.panel import ReturnPanel
     from credit_portfolio.universe import Money
 
 
@@ -55,7 +55,7 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     unit : float, default 1
         Amounts are rounded to multiples of it.
     currency : str, default ""
-        For the pages that people read.
+        For the pages that people read; the panel's, which is the ledger's, when left empty.
     solver : str, default "auto"
     tolerance : float, default 1e-9
         Largest relative residual of an accepted answer.
@@ -151,7 +151,10 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         SolverError
             When no certified answer was reached.
         """
-        spec = Specification(**self.get_params(deep=False))
+        # Anything but a panel is refused by read_book, with the reason.
+        label = X.currency if isinstance(X, ReturnPanel) else ""
+        given = self.get_params(deep=False)
+        spec = Specification(**given | {"currency": self.currency or label})
         book = read_book(spec, X, limits, current, floors)
         program = credit_program(spec, book)
         solution = solve(program, self.solver, tolerance=self.tolerance)

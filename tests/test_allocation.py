@@ -236,6 +236,35 @@ def test_the_text_page_is_one_page_with_the_figures_that_matter(plain):
     assert all(finding in page for finding in plain.findings)
 
 
+def test_both_pages_begin_with_the_day(plain):
+    assert plain.summary["as_of"] is None
+    assert repr(plain).splitlines()[0] == "Allocation of credit"
+    a = dataclasses.replace(plain, summary=plain.summary | {"as_of": "2023-12-31"})
+    assert repr(a).splitlines()[0] == "Allocation of credit as of 2023-12-31"
+    assert "<h3>Allocation of credit as of 2023-12-31</h3>" in a._repr_html_()
+
+
+def test_pages_name_the_file_and_its_rows_where_they_are_known(plain):
+    more = {"source": "a<b>.csv", "rows_read": 20022, "rows_rejected": 17}
+    a = dataclasses.replace(plain, summary=plain.summary | more)
+    assert "a<b>.csv: 20,022 rows read, 17 rejected" in repr(a)
+    assert "a&lt;b&gt;.csv: 20,022 rows read, 17 rejected" in a._repr_html_()
+    assert "rows read" not in repr(plain)
+
+
+def test_an_allocation_stored_before_there_was_a_day_still_shows(plain):
+    old = {name: value for name, value in plain.summary.items() if name != "as_of"}
+    assert repr(dataclasses.replace(plain, summary=old)) == repr(plain)
+
+
+def test_bounds_are_money_for_the_budget_and_percent_for_targets(plain):
+    page = repr(plain).split("Shadow prices")[1].split("Largest")[0]
+    lines = {line.split()[0]: line for line in page.splitlines() if line.split()}
+    assert f" {plain.summary['budget']:,.2f} " in lines["budget"]
+    assert " 50.00% " in lines["target"]
+    assert "e+" not in page
+
+
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import math
 import tracemalloc
 
@@ -52,6 +54,17 @@ def model_of(**options):
 
 def fitted(panel, limits=None, current=None, floors=None, **options):
     return model_of(**options).fit(panel, limits=limits, current=current, floors=floors).allocation_
+
+
+def test_the_currency_is_the_panels_unless_one_is_given():
+    panel = dataclasses.replace(panel_of(1), currency="CHF", as_of=datetime.date(2024, 3, 31))
+    a = fitted(panel, budget=1000)
+    assert a.summary["currency"] == a.settings["currency"] == "CHF"
+    assert a.summary["as_of"] == "2024-03-31"
+    assert "CHF" in a.shadow_prices["step"].iloc[0]
+    assert fitted(panel, budget=1000, currency="EUR").summary["currency"] == "EUR"
+    with pytest.raises(InfeasibleError, match="budget of 1,000.00 CHF"):
+        fitted(panel, limits=dict.fromkeys(panel.customers, 1.0), budget=1000)
 
 
 def dense(risk):

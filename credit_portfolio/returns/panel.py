@@ -49,6 +49,10 @@ class ReturnPanel:
         Periods left out as not yet mature: period, reason, invoices, amount.
     notes : tuple of str
         What a reader of the figures has to know.
+    as_of : datetime.date, optional
+        The day on which the returns were known; None where nobody said.
+    currency : str
+        Of the costs; empty when unknown.
 
     Examples
     --------
@@ -69,6 +73,8 @@ class ReturnPanel:
     convention: str
     dropped: pd.DataFrame
     notes: tuple[str, ...] = ()
+    as_of: dt.date | None = None
+    currency: str = ""
 
     def __post_init__(self) -> None:
         shape = (len(self.periods), len(self.customers))
@@ -201,6 +207,8 @@ class ReturnPanel:
             convention=rule.describe(),
             dropped=dropped,
             notes=_notes(kept, rule, ledger),
+            as_of=ledger.as_of,
+            currency=ledger.currency,
         )
 
     @property

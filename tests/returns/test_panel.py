@@ -325,6 +325,15 @@ def test_cost_weights_differ_from_amounts_where_markups_differ():
     assert panel.values[0, 0] == pytest.approx((100 * 0.2 + 50 * 1.0) / 150)
 
 
+def test_a_panel_knows_its_day_and_its_currency():
+    rows = pd.DataFrame([invoice() | {"invoice_id": "1", "currency": "CHF"}])
+    ledger = open_ledger(rows, as_of=AS_OF)
+    panel = ReturnPanel.from_ledger(ledger, ReturnRule(0.25), "month")
+    assert (panel.as_of, panel.currency) == (AS_OF, "CHF")
+    given = ReturnPanel.from_frame(pd.DataFrame({"A": [0.1, 0.2, 0.2]}))
+    assert (given.as_of, given.currency) == (None, "")
+
+
 def test_a_period_without_a_sale_is_empty_not_zero():
     panel = panel_of(
         invoice("A", "2024-01-10", settled_date="2024-02-01"),
