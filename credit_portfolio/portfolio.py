@@ -18,7 +18,6 @@ from sklearn.base import BaseEstimator
 from credit_portfolio.book import Specification, conflict, credit_program, read_book
 from credit_portfolio.errors import SolverError
 from credit_portfolio.outcome import outcome
-from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.solvers import solve
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from credit_portfolio.evaluation.intervals import ReturnIntervals
     from credit_portfolio.evaluation.targets import Targets
+    from credit_portfolio.returns.panel import ReturnPanel
     from credit_portfolio.universe import Money
 
 
@@ -152,7 +152,7 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             When no certified answer was reached.
         """
         # Anything but a panel is refused by read_book, with the reason.
-        label = X.currency if isinstance(X, ReturnPanel) else ""
+        label = getattr(X, "currency", "")
         given = self.get_params(deep=False)
         spec = Specification(**given | {"currency": self.currency or label})
         book = read_book(spec, X, limits, current, floors)

@@ -63,7 +63,7 @@ def test_the_currency_is_the_panels_unless_one_is_given():
     assert a.summary["as_of"] == "2024-03-31"
     assert "CHF" in a.shadow_prices["step"].iloc[0]
     assert fitted(panel, budget=1000, currency="EUR").summary["currency"] == "EUR"
-    with pytest.raises(InfeasibleError, match="budget of 1,000.00 CHF"):
+    with pytest.raises(InfeasibleError, match=r"budget of 1,000\.00 CHF"):
         fitted(panel, limits=dict.fromkeys(panel.customers, 1.0), budget=1000)
 
 
