@@ -18,10 +18,18 @@ from credit_portfolio.program.certificate import Certificate
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
 _FORMAT = "credit_portfolio.allocation"
 _VERSION = 1
 _TABLES = ("customers", "evaluation", "shadow_prices", "periods")
+_AMOUNTS = ("amount", "limit", "current_amount", "change")
+_MONEY = {*_AMOUNTS, "limit_price", "budget", "standard_deviation_money"}
+_SHARES = {
+    "share", "limit_use", "current_share", "risk_share", "mean_return", "target", "proposed",
+    "current", "slack", "proposed_periods", "current_periods", "largest_share",
+    "standard_deviation", "current_standard_deviation", "current_mean_return",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,8 +99,11 @@ class Allocation:
         return self.customers.copy()
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the customers' table; text that a spreadsheet would run as a formula is defused."""
-        write_csv(self.customers, path)
+        """Write the customers' table, amounts to the cent and shares to the last digit.
+
+        Text that a spreadsheet would run as a formula is defused.
+        """
+        write_csv(self.customers, path, money=_AMOUNTS)
 
     def to_excel(self, path: str | os.PathLike[str]) -> None:
         """Write a workbook: summary, customers, evaluation, shadow prices, periods."""
@@ -104,7 +115,7 @@ class Allocation:
         )
         sheets = {name: getattr(self, name) for name in _TABLES}
         sheets["periods"] = self.periods.rename(index=str)
-        write_excel({"summary": summary, **sheets}, path)
+        write_excel({"summary": summary, **sheets}, path, style=_style)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the allocation as JSON text, and write it where a path is given.
@@ -222,6 +233,16 @@ def _kind(column: pd.Series[Any]) -> str:
         if test(column):
             return kind
     return "str"
+
+
+def _style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:
+    """Say how a number of the workbook is shown."""
+    if sheet == "shadow_prices":
+        if column in ("bound", "reached"):
+            return "share" if row["kind"] == "target" else "money"
+        return "money" if column.startswith("standard_deviation") else None
+    name = row["figure"] if column == "value" else column
+    return "money" if name in _MONEY else "share" if name in _SHARES else None
 
 
 def _title(a: Allocation) -> str:

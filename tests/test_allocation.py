@@ -184,7 +184,7 @@ def test_csv_holds_every_customer_and_no_formula(nasty, tmp_path):
     for row, (customer, values) in zip(rows, nasty.customers.iterrows(), strict=True):
         defused = f"'{customer}" if customer[0] in "=+-@" else customer
         assert row["customer_id"] == defused
-        assert float(row["amount"]) == values["amount"]
+        assert float(row["amount"]) == round(values["amount"], 2)
         assert float(row["share"]) == values["share"]
         assert row["reason"] == values["reason"]
         for name in ("customer_id", "reason", "explanation"):
@@ -208,6 +208,37 @@ def test_excel_holds_every_table_and_no_formula(nasty, tmp_path):
     assert figures["certificate"] == str(nasty.certificate)
     periods = list(book["periods"].iter_rows(values_only=True))
     assert [row[0] for row in periods[1:]] == list(nasty.periods.index)
+
+
+def test_amounts_in_csv_are_cents_and_shares_keep_their_digits(nasty, tmp_path):
+    path = tmp_path / "allocation.csv"
+    nasty.to_csv(path)
+    table = pd.read_csv(path, dtype={"customer_id": str})
+    for name in ("amount", "limit", "current_amount", "change"):
+        np.testing.assert_array_equal(table[name], nasty.customers[name].round(2))
+    for name in ("share", "risk_share", "limit_use"):
+        np.testing.assert_allclose(table[name], nasty.customers[name], rtol=1e-15)
+
+
+def test_excel_shows_money_as_money_and_shares_as_percentages(nasty, tmp_path):
+    path = tmp_path / "allocation.xlsx"
+    nasty.to_excel(path)
+    book = openpyxl.load_workbook(path)
+    formats = {
+        cell.value: below.number_format
+        for cell, below in zip(*book["customers"]["1:2"], strict=True)
+    }
+    assert formats["amount"] == formats["change"] == "#,##0.00"
+    assert formats["share"] == formats["risk_share"] == "0.00%"
+    assert formats["periods"] == "General"
+    summary = {row[0].value: row[1].number_format for row in book["summary"].iter_rows()}
+    assert summary["budget"] == "#,##0.00"
+    assert summary["standard_deviation"] == "0.00%"
+    prices = book["shadow_prices"]
+    at = [cell.value for cell in prices[1]].index("bound")
+    shown = {row[1].value: row[at].number_format for row in prices.iter_rows(min_row=2)}
+    assert shown["budget"] == "#,##0.00"
+    assert shown["target"] == "0.00%"
 
 
 # --- pages --------------------------------------------------------------------------------------

@@ -111,6 +111,16 @@ def test_floats_survive_a_csv_to_the_last_bit(tmp_path: Path) -> None:
     assert [float(row[0]) for row in read_csv(tmp_path / "table.csv")[1:]] == values
 
 
+def test_money_is_written_to_the_cent_and_the_rest_to_the_last_digit(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"amount": [446234.51249999995, np.nan, -0.1], "share": [1 / 3, 0, 1]})
+    write_csv(frame, tmp_path / "table.csv", index=False, money=["amount", "absent"])
+    assert read_csv(tmp_path / "table.csv")[1:] == [
+        ["446234.51", repr(1 / 3)],
+        ["", "0.0"],
+        ["-0.1", "1.0"],
+    ]
+
+
 @pytest.mark.parametrize("dtype", ["object", "string", "category"])
 def test_text_is_defused_whatever_its_column_type(dtype: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": pd.Series(["=1", "b"], dtype=dtype)})
@@ -198,6 +208,64 @@ def test_a_workbook_has_a_sheet_for_each_table_in_order(tmp_path: Path) -> None:
     book = load_workbook(tmp_path / "table.xlsx")
     assert book.sheetnames == ["summary", "a" * 31]  # Excel's longest name
     assert book["summary"].freeze_panes == "B2"
+
+
+def test_numbers_are_shown_as_money_and_shares_and_keep_their_digits(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "money": [446234.51249999995, np.nan, "text"],
+            "share": [np.float64(1 / 3), 0, True],
+            "exact": [Decimal("1.25"), None, None],
+            "plain": [1 / 3, 2, "="],
+        }
+    )
+
+    def style(sheet: str, column: str, row: object) -> str | None:
+        assert sheet == "table"
+        return {"money": "money", "share": "share", "exact": "money"}.get(column)
+
+    write_excel({"table": frame}, tmp_path / "table.xlsx", style=style)
+    sheet = load_workbook(tmp_path / "table.xlsx")["table"]
+    rows = [[cell.number_format for cell in row[1:]] for row in sheet.iter_rows(min_row=2)]
+    assert rows == [
+        ["#,##0.00", "0.00%", "#,##0.00", "General"],
+        ["General", "0.00%", "General", "General"],
+        ["General"] * 4,
+    ]
+    # A workbook holds 15 to 17 digits, as Excel does.
+    assert [sheet["B2"].value, sheet["C2"].value] == pytest.approx(
+        [446234.51249999995, 1 / 3], rel=1e-15
+    )
+
+
+def test_the_style_of_a_cell_may_depend_on_its_row(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"bound": [5.0, 0.5]}, index=pd.Index(["a", "b"], name="kind"))
+    write_excel(
+        {"t": frame},
+        tmp_path / "table.xlsx",
+        style=lambda sheet, column, row: "share" if row["kind"] == "b" else None,
+    )
+    sheet = load_workbook(tmp_path / "table.xlsx")["t"]
+    assert [sheet["B2"].number_format, sheet["B3"].number_format] == ["General", "0.00%"]
+
+
+def test_columns_are_as_wide_as_their_content_and_long_text_is_wrapped(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1], "name": ["n" * 30], "long": ["word " * 40]})
+    write_sheet(frame, tmp_path / "table.xlsx")
+    sheet = load_workbook(tmp_path / "table.xlsx")["table"]
+    widths = [sheet.column_dimensions[letter].width for letter in "BCD"]
+    assert widths[0] < 15
+    assert 30 < widths[1] < 40
+    assert widths[2] == 60
+    assert sheet["D2"].alignment.wrap_text
+    assert not sheet["C2"].alignment.wrap_text
+
+
+def test_a_sheet_can_be_filtered_and_its_head_stays_in_view(tmp_path: Path) -> None:
+    write_sheet(pd.DataFrame({"x": [1, 2], "y": [3, 4]}), tmp_path / "table.xlsx")
+    sheet = load_workbook(tmp_path / "table.xlsx")["table"]
+    assert sheet.auto_filter.ref == "A1:C3"
+    assert sheet.freeze_panes == "B2"
 
 
 def test_more_than_26_columns_get_their_width(tmp_path: Path) -> None:
