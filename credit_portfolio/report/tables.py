@@ -10,6 +10,7 @@ import pandas as pd
 
 from credit_portfolio.report.words import (
     DASH,
+    limit_step,
     money,
     number,
     over_limit,
@@ -121,7 +122,9 @@ def prices_table(a: Allocation) -> Table:
     # One below what the certificate vouches for is the rounding of a multiplier that is 0.
     least = a.certificate.tolerance * a.summary["standard_deviation_money"]
     limits = limits[limits["standard_deviation"] < -least]
-    dearest = limits.sort_values("standard_deviation", kind="stable").head(MOST_LIMIT_PRICES)
+    # By what can be had: a small limit with a steep price is worth little.
+    worth = limits["standard_deviation"] * limits["bound"].map(limit_step)
+    dearest = limits.loc[worth.sort_values(kind="stable").index].head(MOST_LIMIT_PRICES)
     rows = []
     for row in rows_of(pd.concat([general, dearest])):
         is_target = row.kind == "target"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from credit_portfolio.prices import MONEY_STEP, POINT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,6 +22,8 @@ DASH = "–"
 
 # From this budget on, cents are noise on a page; the CSV keeps them.
 _WHOLE_MONEY_FROM = 10_000.0
+# Room to a target below this shows as 0.00 percentage points.
+_VISIBLE_ROOM = 0.00005
 # Today's balances and limits are sums of cents: an excess below half a cent is rounding.
 _HALF_A_CENT = 0.005
 # A change of less than this part of itself shows as 0.0%.
@@ -424,24 +428,52 @@ def price_sentence(row: Any, kind_of: dict[str, str], a: Allocation) -> str:
     a : Allocation
     """
     change = float(row.standard_deviation)
-    way = "lower" if change < 0 else "raise"
-    effect = f"{way} the standard deviation by {_price_money(abs(change), a)}"
-    if change == 0:
-        effect = "change nothing"
     if row.kind == "target":
-        name = str(row.Index).removeprefix("target ")
-        if not row.binding or change == 0:
-            return "Not binding: one percentage point more or less changes nothing."
-        asked = "Allowing" if kind_of.get(name) == "bad" else "Asking for"
-        return f"{asked} one percentage point more would {effect}."
+        good = kind_of.get(str(row.Index).removeprefix("target ")) != "bad"
+        return _target_price(row, good, a)
     currency = str(a.summary.get("currency") or "")
-    step = f"10,000 {currency}".rstrip()
     if row.kind == "limit":
+        step = limit_step(float(row.bound))
         name = plain_label(str(row.Index).removeprefix("limit "))
-        return f"{step} more of limit for {name} would {effect}."
-    return f"{step} more of budget, at the same limits, would {effect}."
+        effect = _effect(change * step / MONEY_STEP, a)
+        return f"{number(step)} {currency}".rstrip() + f" more of limit for {name} would {effect}."
+    step_words = f"{number(MONEY_STEP)} {currency}".rstrip()
+    if math.isnan(change):
+        return f"{step_words} more of budget cannot be given at the same limits and targets."
+    return f"{step_words} more of budget, at the same limits, would {_effect(change, a)}."
 
 
-def _price_money(value: float, a: Allocation) -> str:
+def limit_step(limit: float) -> float:
+    """Return by how much more of a limit its price is told: no more than the limit itself.
+
+    A price is a slope. Ten thousand more of a limit of a few hundred is far beyond where it holds.
+    """
+    return min(MONEY_STEP, limit)
+
+
+def _target_price(row: Any, good: bool, a: Allocation) -> str:
+    more = float(row.standard_deviation)
+    less = float(getattr(row, "standard_deviation_less", -more))
+    stricter, words = (more, "more") if good else (less, "less")
+    asked = "Asking for" if good else "Allowing"
+    if row.binding:
+        # Where no more can be asked for, what a step less would save is still known.
+        if math.isnan(more):
+            return f"{asked} one percentage point less would {_effect(less, a)}."
+        return f"{asked} one percentage point more would {_effect(more, a)}."
+    room = abs(float(row.bound) - float(row.reached))
+    if room >= POINT:
+        return "Not binding: one percentage point more or less changes nothing."
+    if room >= _VISIBLE_ROOM:
+        return f"Not binding; it would bind after {number(100 * room, 2)} percentage points."
+    if math.isnan(stricter):
+        return f"Just met; {asked.lower()} one percentage point {words} cannot be met."
+    return f"Just met; {asked.lower()} one percentage point {words} would {_effect(stricter, a)}."
+
+
+def _effect(change: float, a: Allocation) -> str:
+    if change == 0:
+        return "change nothing"
+    way = "lower" if change < 0 else "raise"
     currency = str(a.summary.get("currency") or "")
-    return f"{figures(value)} {currency}".rstrip()
+    return f"{way} the standard deviation by {figures(abs(change))} {currency}".rstrip()

@@ -96,6 +96,10 @@ def test_of_many_limits_the_dearest_are_listed_and_the_rest_counted(plain) -> No
     )
     table = tables.prices_table(replace(plain, shadow_prices=pd.concat([general, limits])))
     assert texts(table, "Condition")[len(general)] == "Limit C29"
+    small = limits.assign(bound=np.where(limits.index == "limit C29", 1.0, 100.0))
+    table = tables.prices_table(replace(plain, shadow_prices=pd.concat([general, small])))
+    assert texts(table, "Condition")[len(general)] == "Limit C28"  # 1 more of limit is worth little
+    assert "Limit C29" not in texts(table, "Condition")
     assert len(table.rows) == len(general) + 20
     assert "10 more bind" in table.caption
 

@@ -105,14 +105,26 @@ def test_a_cut_label_has_the_length_asked_for(most: int) -> None:
 
 
 def test_price_sentences_say_the_direction(plain) -> None:
-    kinds = {"[0 %, 15 %)": "bad", "[23.5 %, 25 %]": "good"}
+    kinds = {"[0 %, 15 %)": "bad", "[23.5 %, 25 %]": "good", "x": "good", "y": "bad", "z": "bad"}
     frame = pd.DataFrame(
         {
-            "kind": ["budget", "target", "target", "target", "limit"],
-            "binding": [True, True, True, False, True],
-            "standard_deviation": [75.6, -12.0, 1151.0, 0.0, -0.0123],
+            "kind": ["budget", *["target"] * 5, "limit", "limit"],
+            "bound": [5e6, 0.02, 0.6, 0.30, 0.0406, 0.0406, 20_000.0, 785.0],
+            "reached": [5e6, 0.02, 0.6, 0.31, 0.0386, 0.0406, 20_000.0, 785.0],
+            "binding": [True, True, True, False, False, False, True, True],
+            "standard_deviation": [75.6, -12.0, 1151.0, 0.0, 0.0, 0.0, -0.0123, -80.0],
+            "standard_deviation_less": [-75.6, 12.0, -900.0, 0.0, 0.0, 33.0, 0.0123, 80.0],
         },
-        index=["budget", "target [0 %, 15 %)", "target [23.5 %, 25 %]", "target x", "limit C1"],
+        index=[
+            "budget",
+            "target [0 %, 15 %)",
+            "target [23.5 %, 25 %]",
+            "target x",
+            "target y",
+            "target z",
+            "limit C1",
+            "limit C2",
+        ],
     )
     said = [words.price_sentence(row, kinds, plain) for row in words.rows_of(frame)]
     assert said == [
@@ -121,7 +133,33 @@ def test_price_sentences_say_the_direction(plain) -> None:
         "Allowing one percentage point more would lower the standard deviation by 12.0 EUR.",
         "Asking for one percentage point more would raise the standard deviation by 1,151 EUR.",
         "Not binding: one percentage point more or less changes nothing.",
+        "Not binding; it would bind after 0.20 percentage points.",
+        "Just met; allowing one percentage point less would raise the standard deviation by "
+        "33.0 EUR.",
         "10,000 EUR more of limit for C1 would lower the standard deviation by 0.0123 EUR.",
+        "785 EUR more of limit for C2 would lower the standard deviation by 6.28 EUR.",
+    ]
+
+
+def test_price_sentences_say_when_a_step_cannot_be_met(plain) -> None:
+    nan = float("nan")
+    frame = pd.DataFrame(
+        {
+            "kind": ["budget", "target", "target"],
+            "bound": [5e6, 0.6, 0.02],
+            "reached": [5e6, 0.6, 0.02],
+            "binding": [True, True, False],
+            "standard_deviation": [nan, nan, 0.0],
+            "standard_deviation_less": [-75.6, -900.0, nan],
+        },
+        index=["budget", "target g", "target b"],
+    )
+    kinds = {"g": "good", "b": "bad"}
+    said = [words.price_sentence(row, kinds, plain) for row in words.rows_of(frame)]
+    assert said == [
+        "10,000 EUR more of budget cannot be given at the same limits and targets.",
+        "Asking for one percentage point less would lower the standard deviation by 900 EUR.",
+        "Just met; allowing one percentage point less cannot be met.",
     ]
 
 
