@@ -48,6 +48,7 @@ def explain(
     ).astype(object)
     _, price = limit_prices(program, solution, budget)
     excess = _excess(program, solution)
+    risk = _risk_shares(program, solution)
     # The first row is the budget. Where a target presses, risk alone does not explain a share.
     cost = "risk and targets" if solution.duals.rows[1:].any() else "risk"
     texts = np.empty(w.size, dtype=object)
@@ -56,6 +57,7 @@ def explain(
         texts[i] = _sentence(
             str(codes[i]),
             w[i],
+            risk[i],
             lower[i] * budget,
             upper[i] * budget,
             price[i],
@@ -90,9 +92,17 @@ def _excess(program: CreditProgram, solution: Solution) -> Vector:
     return np.divide(dearer, going, out=np.zeros_like(dearer), where=going > 0)
 
 
+def _risk_shares(program: CreditProgram, solution: Solution) -> Vector:
+    """Part of the variance that each brings (Euler); zeros where there is none."""
+    parts = solution.x * program.gradient(solution.x)
+    whole = float(parts.sum())
+    return np.divide(parts, whole, out=np.zeros_like(parts), where=whole > 0)
+
+
 def _sentence(
     code: str,
     share: float,
+    risk: float,
     floor: float,
     cap: float,
     price: float,
@@ -121,6 +131,6 @@ def _sentence(
             )
         return f"no share: counting {cost}, a first unit here costs no less than the going rate"
     return (
-        f"between its bounds: counting {cost}, one more unit costs the going rate here, as with "
-        "all others between their bounds"
+        f"{share:.2%} of the credit, {risk:.2%} of the risk; counting {cost}, one more unit costs "
+        "as much here as elsewhere"
     )

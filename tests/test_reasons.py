@@ -49,7 +49,12 @@ def test_between_bounds_means_the_same_marginal_risk():
     model = fit(independent(VARIANCES))
     a = model.allocation_
     assert set(a.reasons) == {"between bounds"}
-    assert "counting risk, one more unit costs the going rate" in a.customers["explanation"].iloc[0]
+    assert a.customers["explanation"].tolist() == [
+        f"{share:.2%} of the credit, {risk:.2%} of the risk; counting risk, one more unit costs as "
+        "much here as elsewhere"
+        for share, risk in zip(a.shares, a.customers["risk_share"], strict=True)
+    ]
+    assert a.customers["explanation"].iloc[0].startswith("50.00% of the credit, 50.00% of the risk")
     slope = marginal(model)
     np.testing.assert_allclose(slope, slope[0], rtol=1e-10)
     np.testing.assert_allclose(a.shares, np.array([4, 2, 1, 1]) / 8, atol=1e-10)
@@ -63,6 +68,8 @@ def test_where_a_target_presses_the_marginal_cost_counts_it():
     a = held.allocation_
     assert (a.reasons == "between bounds").all()
     assert a.customers["explanation"].str.contains("counting risk and targets").all()
+    said = a.customers["explanation"].str.extract(r", (-?[\d.]+)% of the risk").astype(float)[0]
+    np.testing.assert_allclose(said, 100 * a.customers["risk_share"], atol=0.0051)
     P, price = held.evaluation_matrix_.values[:, 0], held.solution_.duals.rows[1]
     slope = marginal(held)
     assert np.ptp(slope) > 0.1 * slope.max()  # by risk alone they differ
