@@ -11,13 +11,15 @@ changes no verdict.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from credit_portfolio.program.columns import Columns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from credit_portfolio.program.program import CreditProgram, Rows
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 # customers moved together. Rounding of F w leaves about 1e-16 of that variance, the default
 # tolerance asks for 1e-15, and a diversified book of a million customers still has 1e-6 of it, so
 # that there the plain relative gap decides.
-_UNDIVERSIFIED = 1e-6
+UNDIVERSIFIED = 1e-6
 
 # A Farkas sum is a difference of sums of up to 1e6 rounded products; 1e-13 of their absolute size
 # is some hundred times the rounding seen, and far below any tolerance a caller asks for.
@@ -116,21 +118,15 @@ def certify(
     y = admissible(y, program.row_lower, program.row_upper)
     # A diverged point overflows on its way to an infinite residual.
     with np.errstate(over="ignore", invalid="ignore"):
-        levels = _levels(program, columns, w)
-        slopes, z = _slopes(program, columns, w, levels.exposure, y)
-        gap = slopes.gap + _slack_cost(y, levels.activity, program.row_lower, program.row_upper)
-        certificate = Certificate(
-            primal=_primal(program, levels, slopes.outside),
-            dual=_relative(slopes.unexplained, _slope_scale(program, levels, slopes)),
-            gap=_relative(gap, _objective_scale(program, w, levels)),
-            tolerance=tolerance,
-        )
+        levels = measure_levels(program, columns, w)
+        slopes, z = measure_slopes(program, columns, w, levels.exposure, y)
+        certificate = conclude(program, levels, slopes, y, tolerance)
     return certificate, y, z
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Levels:
-    """What one pass over K adds up: F w, A w, and the sizes of their terms."""
+class Levels:
+    """What one pass over some customers adds up: F w, A w, and the sizes of their terms."""
 
     exposure: Vector
     activity: Vector
@@ -139,52 +135,90 @@ class _Levels:
     together: float
     largest_norm: float
     largest_share: float
+    spread: float
+    cost: float
+    cost_size: float
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Levels]) -> Levels:
+        """Put together what was found of each part of the customers."""
+
+        def total(name: str) -> Any:
+            return sum(getattr(part, name) for part in parts)
+
+        return cls(
+            exposure=np.asarray(total("exposure")),
+            activity=np.asarray(total("activity")),
+            row_terms=np.asarray(total("row_terms")),
+            row_entries=np.maximum.reduce([part.row_entries for part in parts]),
+            together=float(total("together")),
+            largest_norm=max(part.largest_norm for part in parts),
+            largest_share=max(part.largest_share for part in parts),
+            spread=float(total("spread")),
+            cost=float(total("cost")),
+            cost_size=float(total("cost_size")),
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Slopes:
+class Slopes:
     """What the second pass finds: largest slopes, what no bound carries, the bounds' gap."""
 
     risk: float
+    linear: float
     rows: float
     unexplained: float
     gap: float
     outside: float
 
+    @classmethod
+    def of_all(cls, parts: Sequence[Slopes]) -> Slopes:
+        """Put together what was found of each part of the customers."""
 
-def _levels(program: CreditProgram, columns: Columns, w: Vector) -> _Levels:
-    def block(at: slice) -> tuple[Vector, Vector, Vector, Vector, float, float, float]:
+        def largest(name: str) -> float:  # unlike max(), this passes NaN on
+            return float(np.max([getattr(part, name) for part in parts]))
+
+        return cls(
+            risk=largest("risk"),
+            linear=largest("linear"),
+            rows=largest("rows"),
+            unexplained=largest("unexplained"),
+            gap=float(sum(part.gap for part in parts)),
+            outside=largest("outside"),
+        )
+
+
+def measure_levels(program: CreditProgram, columns: Columns, w: Vector) -> Levels:
+    """Make the certificate's first pass, over the customers of a program or of a part of one."""
+
+    def block(at: slice) -> Levels:
         F, A, share = columns.F[:, at], columns.rows(at), w[at]
         size, entries = np.abs(share), absolute(A)
         norms = np.sqrt(np.einsum("ki,ki->i", F, F))
-        return (
-            F @ share,
-            A @ share,
-            entries @ size,
-            _largest_entries(entries),
-            float(norms @ size),
-            float(norms.max()),
-            float(size.max()),
+        linear = program.linear[at]
+        return Levels(
+            exposure=F @ share,
+            activity=A @ share,
+            row_terms=entries @ size,
+            row_entries=_largest_entries(entries),
+            together=float(norms @ size),
+            largest_norm=float(norms.max()),
+            largest_share=float(size.max()),
+            spread=float((program.idiosyncratic[at] * share) @ share),
+            cost=float(linear @ share),
+            cost_size=float(np.abs(linear) @ size),
         )
 
-    parts = list(zip(*columns.each(block), strict=True))
-    return _Levels(
-        exposure=np.asarray(sum(parts[0])),
-        activity=np.asarray(sum(parts[1])),
-        row_terms=np.asarray(sum(parts[2])),
-        row_entries=np.maximum.reduce(parts[3]),
-        together=float(sum(parts[4])),
-        largest_norm=max(parts[5]),
-        largest_share=max(parts[6]),
-    )
+    return Levels.of_all(columns.each(block))
 
 
-def _slopes(
+def measure_slopes(
     program: CreditProgram, columns: Columns, w: Vector, exposure: Vector, y: Vector
-) -> tuple[_Slopes, Vector]:
+) -> tuple[Slopes, Vector]:
+    """Make the second pass, given F w over all customers: what it finds, and the bounds' z."""
     z = np.empty(columns.n)
 
-    def block(at: slice) -> tuple[float, float, float, float, float]:
+    def block(at: slice) -> Slopes:
         share, lower, upper = w[at], program.lower[at], program.upper[at]
         risk = 2.0 * (exposure @ columns.F[:, at])
         risk += 2.0 * program.idiosyncratic[at] * share
@@ -192,21 +226,36 @@ def _slopes(
         residual = risk + program.linear[at] + pull
         z[at] = admissible(-residual, lower, upper)
         outside = np.maximum(np.maximum(lower - share, share - upper), 0.0)
-        return (
-            float(np.abs(risk).max()),
-            float(np.abs(pull).max()),
-            float(np.abs(residual + z[at]).max()),
-            _slack_cost(z[at], share, lower, upper),
-            float(outside.max()),
+        return Slopes(
+            risk=float(np.abs(risk).max()),
+            linear=float(np.abs(program.linear[at]).max()),
+            rows=float(np.abs(pull).max()),
+            unexplained=float(np.abs(residual + z[at]).max()),
+            gap=_slack_cost(z[at], share, lower, upper),
+            outside=float(outside.max()),
         )
 
-    parts = list(zip(*columns.each(block), strict=True))
-    largest = [float(np.max(part)) for part in parts]
-    found = _Slopes(largest[0], largest[1], largest[2], float(sum(parts[3])), largest[4])
-    return found, z
+    return Slopes.of_all(columns.each(block)), z
 
 
-def _primal(program: CreditProgram, levels: _Levels, outside: float) -> float:
+def conclude(
+    program: CreditProgram, levels: Levels, slopes: Slopes, y: Vector, tolerance: float
+) -> Certificate:
+    """Weigh what both passes found over all customers.
+
+    Of the program only the bounds of its rows are read, so that one without customers' data will
+    do. The multipliers y are those of the second pass, each pressing on a closed side.
+    """
+    gap = slopes.gap + _slack_cost(y, levels.activity, program.row_lower, program.row_upper)
+    return Certificate(
+        primal=_primal(program, levels, slopes.outside),
+        dual=_relative(slopes.unexplained, _slope_scale(levels, slopes)),
+        gap=_relative(gap, _objective_scale(levels)),
+        tolerance=tolerance,
+    )
+
+
+def _primal(program: CreditProgram, levels: Levels, outside: float) -> float:
     largest = levels.largest_share
     worst = outside / max(largest, outside) if outside > 0 else 0.0
     if program.n_rows == 0:
@@ -310,17 +359,15 @@ def _relative(residual: float, scale: float) -> float:
     return residual / scale if 0 < scale < np.inf else np.inf
 
 
-def _slope_scale(program: CreditProgram, levels: _Levels, slopes: _Slopes) -> float:
+def _slope_scale(levels: Levels, slopes: Slopes) -> float:
     """Size of the terms of ∇f + Aᵀy; each can be large where their sum is zero."""
-    terms = max(slopes.risk, float(np.abs(program.linear).max()), slopes.rows)
-    return terms + _UNDIVERSIFIED * 2.0 * levels.largest_norm * levels.together
+    terms = max(slopes.risk, slopes.linear, slopes.rows)
+    return terms + UNDIVERSIFIED * 2.0 * levels.largest_norm * levels.together
 
 
-def _objective_scale(program: CreditProgram, w: Vector, levels: _Levels) -> float:
-    spread = float((program.idiosyncratic * w) @ w)
-    terms = float(levels.exposure @ levels.exposure) + spread + abs(float(program.linear @ w))
-    cancelling = float(np.abs(program.linear) @ np.abs(w))
-    return terms + _UNDIVERSIFIED * (levels.together * levels.together + cancelling)
+def _objective_scale(levels: Levels) -> float:
+    terms = float(levels.exposure @ levels.exposure) + levels.spread + abs(levels.cost)
+    return terms + UNDIVERSIFIED * (levels.together * levels.together + levels.cost_size)
 
 
 def _extreme(slope: Vector, lower: Vector, upper: Vector) -> tuple[float, float]:
