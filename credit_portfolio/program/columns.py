@@ -164,7 +164,7 @@ def _one_blas_thread() -> Iterator[None]:
 
 
 def _let_others_set_blas() -> None:
-    """A newer threadpoolctl heeds the thread that set a limit first alone, until it lets go."""
+    """Give up the control that newer threadpoolctl grants to the first thread that sets a limit."""
     from threadpoolctl import OpenBLASController
 
     if hasattr(OpenBLASController, "clear_controlling_thread"):
