@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from credit_portfolio.ledger.patterns import UNSURE
+from credit_portfolio.figures import UNSURE
 
 # State of a money cell after reading: what the engine could make of it.
 READABLE, BLANK, UNREADABLE, TOO_FINE, TOO_LARGE = range(5)

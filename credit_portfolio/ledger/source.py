@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError
-from credit_portfolio.ledger.patterns import UNSURE, Marks, date_pattern, grouped, sure_decimal
+from credit_portfolio.figures import UNSURE, Marks, date_pattern, grouped, sure_decimal
 from credit_portfolio.ledger.positions import MONEY_TYPE, Ledger, frame_of, positions_on
 from credit_portfolio.ledger.quality import (
     BLANK,

@@ -1,4 +1,4 @@
-"""How money and dates look in text: patterns that a text must fit before the engine reads it."""
+"""How money and dates look in text: patterns that a text must fit before anything reads it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ def grouped(decimal: str) -> str:
     return rf"^[+-]?[1-9]\d{{0,2}}(({g}\d{{3}})+{m}\d+|({g}\d{{3}}){{2,}})$"
 
 
+def readable(marks: Marks) -> str:
+    """Return the pattern of figures that can be read once it is known how the file writes them.
+
+    >>> german = readable(Marks(",", lone_group=True))
+    >>> [bool(re.search(german, text)) for text in ("2.400,50", "2.400", "0,8", "1.2")]
+    [True, True, True, False]
+    """
+    m, g = re.escape(marks.decimal), re.escape(marks.group)
+    forms = [rf"[+-]?(\d+({m}\d+)?|{m}\d+)", grouped(marks.decimal)[1:-1]]
+    if marks.lone_group:
+        forms.append(rf"[+-]?[1-9]\d{{0,2}}{g}\d{{3}}")
+    refused = "" if marks.lone_decimal else f"(?!{UNSURE[1:]})"
+    return f"^{refused}(?:{'|'.join(forms)})$"
+
+
 UNSURE = r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$"  # 1.234 or 1,234: thousands, or three decimals?
 
 
@@ -61,7 +76,7 @@ _DIRECTIVES = {
 def date_pattern(form: str) -> str:
     """Return the pattern that a text must fit before it is read as a date.
 
-    The engine's own reader is more lenient than a ledger may be: it takes '13' for a year.
+    Readers of dates are more lenient than a ledger may be: one takes '13' for a year.
     """
     parts = re.findall(r"%.|[^%]+|%$", form, re.DOTALL)
     unknown = [part for part in parts if part[0] == "%" and part not in _DIRECTIVES]
