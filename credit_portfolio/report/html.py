@@ -114,6 +114,7 @@ def _page(
     from markupsafe import Markup
 
     aged = None if ageing is None else plots.checked_ageing(ageing)
+    checked = [] if quality is None else tables.quality_tables(quality)
     pictures = _pictures(a, aged)
     own, library = _resource("report.js"), plots.plotly_script()
     environment = Environment(
@@ -127,6 +128,7 @@ def _page(
         own=Markup(own),
         data=Markup(_data(pictures)),
         pictures={picture.name: picture for picture in pictures},
+        origin=words.origin(a, quality),
         headline=words.headline(a),
         tiles=words.tiles(a),
         notes=[str(note) for note in notes],
@@ -135,7 +137,7 @@ def _page(
         prices=tables.prices_table(a),
         customers=tables.customers_table(a),
         excluded=tables.excluded_table(a),
-        quality=[] if quality is None else tables.quality_tables(quality),
+        quality=checked,
         ageing=None if aged is None else tables.ageing_table(aged, words.bucket_label),
         settings=tables.settings_table(a),
         certificate=tables.certificate_table(a),

@@ -175,6 +175,32 @@ def headline(allocation: Allocation) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
+def origin(allocation: Allocation, quality: Any = None) -> str:
+    """Return the day and the source, with the rows that were read and rejected, as far as known.
+
+    Parameters
+    ----------
+    allocation : Allocation
+    quality : LedgerQuality, optional
+        What ``Ledger.quality`` holds; the summary of a run from files has the same counts.
+    """
+    s = allocation.summary
+    parts = []
+    day = s.get("as_of") or getattr(quality, "as_of", None)
+    if day:
+        parts.append(f"As of {day}")
+    if quality is not None:
+        file = getattr(quality, "file_name", "")
+        read, rejected = quality.rows_read, quality.rows_rejected
+    else:
+        file = s.get("source", "")
+        read, rejected = s.get("rows_read"), s.get("rows_rejected")
+    if read is not None:
+        file = plain_label(file) if file else "Ledger"
+        parts.append(f"{file}: {plural(read, 'row')} read, {rejected:,} rejected")
+    return " · ".join(parts)
+
+
 def _proposed_sentence(a: Allocation) -> str:
     s = a.summary
     text = (
@@ -228,7 +254,7 @@ def _target_sentences(a: Allocation) -> list[str]:
     )
     bound = [str(name) for name in e.index[e["binding"].astype(bool)]]
     if not bound:
-        return [first, "None of the targets costs anything: the same shares result without them."]
+        return [first, "No target costs anything: the same shares result without them."]
     return [first, f"Binding: {_target_list(a, bound)}."]
 
 

@@ -78,6 +78,16 @@ def test_a_full_report_has_every_part_in_order(tmp_path, plain, ageing, quality)
     assert all(a["aria-label"] for a in page.named("div") if a.get("role") == "img")
 
 
+def test_the_header_says_day_and_source_before_anything_else(tmp_path, plain, quality) -> None:
+    quality.file_name = "<b>in</b>.csv"
+    a = replace(plain, summary=plain.summary | {"as_of": "2023-12-31"})
+    page = written(tmp_path, a, quality=quality)
+    kinds = [attributes.get("class") for _, attributes in page.elements]
+    assert kinds.index("origin") < kinds.index("headline")
+    origin = "As of 2023-12-31 · <b>in</b>.csv: 1,000 rows read, 3 rejected"
+    assert origin in page.texts
+
+
 def test_ids_on_the_page_are_unique_and_links_lead_to_them(tmp_path, plain, ageing) -> None:
     page = written(tmp_path, plain, ageing=ageing(plain))
     ids = [a["id"] for _, a in page.elements if a.get("id")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 
 import pandas as pd
@@ -22,6 +23,19 @@ def test_the_headline_has_the_budget_the_customers_and_both_deviations(plain) ->
     now, then = s["standard_deviation"], s["current_standard_deviation"]
     assert f"{100 * (1 - now / then):.1f}% below" in text
     assert "All 5 targets hold." in text
+
+
+def test_the_origin_says_day_file_and_rows_as_far_as_they_are_known(plain, quality) -> None:
+    assert words.origin(plain) == ""
+    assert words.origin(plain, quality) == "Ledger: 1,000 rows read, 3 rejected"
+    quality.file_name, quality.as_of = "in\u202evoices.csv", datetime.date(2023, 12, 31)
+    said = "As of 2023-12-31 · in\ufffdvoices.csv: 1,000 rows read, 3 rejected"
+    assert words.origin(plain, quality) == said
+    more = {"as_of": "2024-03-31", "source": "a.csv", "rows_read": 1, "rows_rejected": 0}
+    known = replace(plain, summary=plain.summary | more)
+    assert words.origin(known) == "As of 2024-03-31 · a.csv: 1 row read, 0 rejected"
+    day_only = replace(plain, summary=plain.summary | {"as_of": "2024-03-31"})
+    assert words.origin(day_only) == "As of 2024-03-31"
 
 
 def test_a_missed_target_is_named_with_its_bound(plain) -> None:
