@@ -28,6 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from credit_portfolio.errors import ModelError, OutputError
+from credit_portfolio.export import whole_file
 
 DateLike: TypeAlias = str | date | np.datetime64
 _Floats: TypeAlias = NDArray[np.float64]
@@ -65,7 +66,7 @@ _PUBLISHED_AFTER_DAYS = 120  # a statement is known this long after its date
 _ASSETS_PER_EXPOSURE = 34.0
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class SimulatedBook:
     """One simulated book, as exported on ``as_of``.
 
@@ -106,25 +107,34 @@ class SimulatedBook:
         Raises
         ------
         OutputError
-            When the folder cannot be made or written to.
+            When the folder cannot be made or written to. No half-written file is left.
         """
         place = Path(folder)
         files = place / INVOICES_FILE, place / STATEMENTS_FILE
         try:
             place.mkdir(parents=True, exist_ok=True)
-            for frame, file in zip((self.invoices, self.statements), files, strict=True):
+        except OSError as error:
+            raise OutputError(
+                f"the book cannot be written to {place} ({error}) — choose another folder"
+            ) from error
+        for frame, file in zip((self.invoices, self.statements), files, strict=True):
+            with whole_file(file) as draft:
                 frame.to_csv(
-                    file,
+                    draft,
                     index=False,
                     date_format="%Y-%m-%d",
                     float_format="%.2f",
                     lineterminator="\n",
                 )
-        except OSError as error:
-            raise OutputError(
-                f"the book cannot be written to {place} ({error}) — choose another folder"
-            ) from error
         return files
+
+    def __repr__(self) -> str:
+        """Return one line: how much of what, as of when, from which seed."""
+        return (
+            f"SimulatedBook({len(self.invoices):,} invoices and {len(self.statements):,} "
+            f"statements of {len(self.current_exposure):,} customers, "
+            f"as of {self.as_of:%Y-%m-%d}, seed {self.seed})"
+        )
 
 
 def simulate_book(

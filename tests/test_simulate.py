@@ -308,6 +308,26 @@ def test_the_book_is_written_and_read_back(book: SimulatedBook, tmp_path: Path) 
     assert b"\r" not in first
 
 
+def test_a_write_that_fails_half_way_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = simulate_book(2, 4)
+
+    def half(frame: pd.DataFrame, path: Path, **options: object) -> None:
+        Path(path).write_text("customer_id,inv")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    with pytest.raises(KeyboardInterrupt):
+        book.write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_book_prints_as_one_line() -> None:
+    assert repr(simulate_book(10, 400, seed=5)).startswith("SimulatedBook(400 invoices and ")
+    assert repr(simulate_book(10, 400, seed=5)).endswith("as of 2023-12-31, seed 5)")
+
+
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(OutputError, match="choose another folder"):
