@@ -1,0 +1,1089 @@
+"""Programs that are larger than a machine: the method of ``dual_newton`` over Dask workers.
+
+The customers are cut into pieces. A piece is the result of a task that reads it from a file, so
+that a worker which dies takes nothing along: Dask reads the piece again elsewhere. Everything
+else is a round: one pure function of a piece and a few numbers, sent to all pieces, whose answers
+are added up in the order of the pieces, whoever finished first. Nothing is remembered on a worker
+between rounds; what a round needs of an earlier one is computed again from its multipliers.
+
+sample
+    A random part of the customers of each piece gives the first multipliers.
+newton
+    K w and the Gram matrix of the customers between their bounds: k + q and (k + q)² numbers.
+sift
+    The customers nearest to changing sides, and the sums of all others; the program of the near
+    is solved by the client.
+certify
+    Both passes of the certificate, as sums and maxima of each piece.
+
+Where neither newton nor sift settles there is no interior point on all customers behind them:
+the answer is a failure with its reason.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+from scipy import sparse
+
+from credit_portfolio.errors import (
+    CreditPortfolioError,
+    DataError,
+    MissingDependencyError,
+    ModelError,
+    OutputError,
+    SolverError,
+    did_you_mean,
+    listing,
+)
+from credit_portfolio.program.certificate import (
+    Certificate,
+    Levels,
+    Slopes,
+    admissible,
+    certify,
+    conclude,
+    measure_levels,
+    measure_slopes,
+)
+from credit_portfolio.program.columns import Columns, workers
+from credit_portfolio.program.program import CreditProgram
+from credit_portfolio.solvers import dual_newton
+from credit_portfolio.solvers.interior_point import interior_point
+from credit_portfolio.solvers.polish import polish
+from credit_portfolio.solvers.solution import Candidate, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Vector = NDArray[np.float64]
+    Matrix = NDArray[np.float64]
+    Index = NDArray[np.intp]
+
+INSTALL = 'pip install "credit-portfolio[cluster]"'
+
+# 200,000 customers of 43 rows are 70 MB: small beside a worker's memory, so that another worker
+# can take one over, and 0.05 s of work, ten times what Dask spends on a task.
+_PIECE = 200_000
+# Up to here sample and near are the parts of all customers that dual_newton takes; beyond, both
+# grow with the square root, since they travel to the client.
+_PLAIN_UP_TO = 1_000_000
+# A task that fails is tried so often again: a worker may die, a file system may have a bad moment.
+_RETRIES = 3
+# A scheduler that is there answers within milliseconds; workers of a cluster that is just starting
+# may take their time to register.
+_CONNECT_SECONDS, _WORKER_SECONDS = 5.0, 60.0
+# Lengths of a Newton step that one round of the line search looks at.
+_LENGTHS, _LENGTH_ROUNDS = 15, 3
+
+# Sums of 100,000 rounded products end at 2e-14; another step would only move the rounding.
+_FINE_ENOUGH = 1e-13
+# y + δ of a multiplier that ends at zero is rounding: a unit in the last place of either.
+_ENDS = 1e-14
+
+_OPTIONS = ("address", "n_workers", "threads_per_worker", "pieces", "folder", "progress")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One function over all pieces.
+
+    Attributes
+    ----------
+    name : str
+        "load", "sample", "survey", "newton", "lengths", "sift", "certify", "shares" or "write".
+    pieces : int
+    sent, received : int
+        Bytes of the numbers that went to all workers and came back, without the wrapping.
+    seconds : float
+        From the first message to the last answer.
+    busy : float
+        Seconds of work added up over the pieces.
+    """
+
+    name: str
+    pieces: int
+    sent: int
+    received: int
+    seconds: float
+    busy: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ClusterSolution:
+    """What ``solve_parquet`` found; all but ``shares`` is small whatever n is.
+
+    Attributes
+    ----------
+    status : Status
+        Optimal where the certificate holds, else failed.
+    objective : float
+        NaN where no point was found.
+    row_multipliers : dict of str to float
+        By name of the row; positive where it presses against its upper bound.
+    exposure : ndarray, shape (k,)
+        F w; NaN where no point was found.
+    certificate : Certificate
+        Recomputed from the files by the workers.
+    shares : ndarray, shape (n,), or None
+        In the order of the files' names and of their rows; None where they were written to ``out``
+        or no point was found.
+    message : str
+    n_customers : int
+    seconds : float
+    rounds : tuple of Round
+    """
+
+    status: Status
+    objective: float
+    row_multipliers: dict[str, float]
+    exposure: Vector
+    certificate: Certificate
+    shares: Vector | None
+    message: str
+    n_customers: int
+    seconds: float
+    rounds: tuple[Round, ...] = field(repr=False)
+
+
+def solve_with_dask(
+    program: CreditProgram, tolerance: float, options: Mapping[str, Any]
+) -> Candidate:
+    """Solve a program in memory over Dask workers.
+
+    Parameters
+    ----------
+    program : CreditProgram
+        Written once, in pieces, to a temporary folder that is removed at the end.
+    tolerance : float
+    options : mapping
+        ``address`` of a scheduler (str); without it workers are started on this machine, as many
+        as ``n_workers`` (one per core) with ``threads_per_worker`` (1). ``pieces``: how many files
+        the customers are cut into. ``folder``: where the temporary folder goes; workers on other
+        machines must see it under the same path. ``progress``: a bar for each round on stderr.
+
+    Raises
+    ------
+    ModelError
+        For an unknown option or an impossible value.
+    MissingDependencyError
+        Without Dask.
+    SolverError
+        When the scheduler cannot be reached, or a task fails for good.
+    OutputError
+        When the temporary folder cannot be written.
+    """
+    asked = _request(options)
+    with ExitStack() as stack:
+        folder = stack.enter_context(_temporary_folder(asked.folder))
+        client = stack.enter_context(_connected(asked, folder))
+        count = asked.pieces or _pieces(program.n_customers, sum(client.nthreads().values()))
+        sources = _write_pieces(program, folder, min(count, program.n_customers))
+        rounds = _Rounds(client, sources, show=asked.progress)
+        stack.callback(rounds.release)
+        found, said = _find(rounds, _frame(program), tolerance)
+        if found is None:
+            return Candidate(None, None, said, len(rounds.done))
+        w = np.concatenate(rounds("shares", _shares, each=found.recipes(len(sources))))
+        return Candidate(w, found.y, said, len(rounds.done), sharp=True)
+
+
+def solve_parquet(
+    folder: str | Path,
+    *,
+    row_lower: ArrayLike,
+    row_upper: ArrayLike,
+    row_names: Sequence[str] | None = None,
+    tolerance: float = 1e-9,
+    address: str | None = None,
+    out: str | Path | None = None,
+    progress: bool = False,
+) -> ClusterSolution:
+    """Solve a program whose customers lie in a folder of Parquet files, over Dask workers.
+
+    Every file is a piece, every row of it a customer, with the columns ``f0`` … of the factors,
+    ``a0`` … of the rows, ``idiosyncratic``, ``linear``, ``lower`` and ``upper``, as
+    ``CreditProgram`` has them. Other columns are left alone.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With ``*.parquet`` files; workers must see it under the same path.
+    row_lower, row_upper : array_like, shape (q,) or scalar
+    row_names : sequence of str, optional
+        "row 0", "row 1", … by default.
+    tolerance : float, default 1e-9
+        The largest relative residual with which an answer counts as optimal.
+    address : str, optional
+        Of a Dask scheduler; without it workers are started on this machine.
+    out : str or Path, optional
+        Folder that gets a file of the same name for each file read, with the column ``share``, and
+        ``customer_id`` where the file read has one. Without it the shares are gathered.
+    progress : bool, default False
+        A bar for each round on stderr.
+
+    Returns
+    -------
+    ClusterSolution
+        Optimal where the certificate holds, else failed; infeasibility is not proved here.
+
+    Raises
+    ------
+    DataError
+        When the folder has no files, or a file lacks a column, has no row or an impossible entry.
+    ModelError, MissingDependencyError, SolverError, OutputError
+        As ``solve_with_dask``; OutputError also where ``out`` already has one of the files.
+    """
+    started = time.perf_counter()
+    if not 0 < tolerance < 1:
+        raise ModelError(f"tolerance is {tolerance}; expected a number between 0 and 1, as 1e-9")
+    asked = _request({"address": address, "progress": progress})
+    paths = _part_files(Path(folder))
+    k, q = _layout(paths[0])
+    frame = CreditProgram(
+        factors=np.zeros((k, 1)),
+        rows=np.zeros((q, 1)),
+        row_lower=row_lower,
+        row_upper=row_upper,
+        row_names=row_names,
+    )
+    sources = [_Source(str(path), _rows_of(path), frame) for path in paths]
+    targets = None if out is None else _targets(Path(out), paths)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(_temporary_folder(None))
+        client = stack.enter_context(_connected(asked, scratch))
+        rounds = _Rounds(client, sources, show=progress)
+        stack.callback(rounds.release)
+        found, said = _find(rounds, frame, tolerance)
+        return _conclude(rounds, frame, found, said, tolerance, targets, started)
+
+
+def _conclude(
+    rounds: _Rounds,
+    frame: CreditProgram,
+    found: _Found | None,
+    said: str,
+    tolerance: float,
+    targets: list[str] | None,
+    started: float,
+) -> ClusterSolution:
+    n = sum(rounds.sizes)
+    status, objective, shares = Status.FAILED, math.nan, None
+    exposure = np.full(frame.n_factors, np.nan)
+    certificate = Certificate(np.inf, np.inf, np.inf, tolerance)
+    y = np.full(frame.n_rows, np.nan)
+    if found is not None:
+        certificate, levels, y = _certify(rounds, frame, found, tolerance)
+        exposure = levels.exposure
+        objective = float(exposure @ exposure) + levels.spread + levels.cost
+        status = Status.OPTIMAL if certificate.holds else Status.FAILED
+        said = said if certificate.holds else f"{said}; refused: {certificate}"
+        recipes = found.recipes(len(rounds.sizes))
+        if targets is None:
+            shares = np.concatenate(rounds("shares", _shares, each=recipes))
+        elif certificate.holds:
+            writes = [
+                (source, target, *recipe)
+                for source, target, recipe in zip(rounds.sources, targets, recipes, strict=True)
+            ]
+            rounds("write", _write_shares, each=writes)
+    return ClusterSolution(
+        status=status,
+        objective=objective,
+        row_multipliers=dict(zip(frame.row_names, y.tolist(), strict=True)),
+        exposure=exposure,
+        certificate=certificate,
+        shares=shares,
+        message=said,
+        n_customers=n,
+        seconds=time.perf_counter() - started,
+        rounds=tuple(rounds.done),
+    )
+
+
+# --- what is asked for --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    address: str | None = None
+    n_workers: int | None = None
+    threads_per_worker: int | None = None
+    pieces: int | None = None
+    folder: str | None = None
+    progress: bool = False
+
+
+def _request(options: Mapping[str, Any]) -> _Request:
+    for name in options:
+        if name not in _OPTIONS:
+            raise ModelError(
+                f"dask has no option {name!r}; it has {listing(_OPTIONS, 9)}."
+                f"{did_you_mean(name, _OPTIONS)}"
+            )
+    asked = _Request(**options)
+    for name in ("n_workers", "threads_per_worker", "pieces"):
+        value = getattr(asked, name)
+        if value is not None and not (type(value) is int and value > 0):
+            raise ModelError(f"option {name} of dask is {value!r}; expected a whole number above 0")
+    if asked.address is not None and (asked.n_workers or asked.threads_per_worker):
+        raise ModelError(
+            f"the cluster at {asked.address} has its own workers; leave n_workers and "
+            "threads_per_worker out, or the address"
+        )
+    return asked
+
+
+def _pieces(n_customers: int, threads: int) -> int:
+    """Return how many pieces: as many for each thread, so that none waits at the end of a round."""
+    return max(threads, 1) * math.ceil(n_customers / (max(threads, 1) * _PIECE))
+
+
+@contextmanager
+def _temporary_folder(parent: str | None) -> Iterator[Path]:
+    try:
+        made = TemporaryDirectory(
+            prefix="credit-portfolio-", dir=parent, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise OutputError(
+            f"the pieces of the program cannot be written to {parent or 'the temporary folder'}: "
+            f"{error}; name another place with folder="
+        ) from error
+    with made as name:
+        yield Path(name)
+
+
+@contextmanager
+def _connected(asked: _Request, scratch: Path) -> Iterator[Any]:
+    """Open a client of the cluster asked for, or of one on this machine, and close what we opened.
+
+    The dashboard of our own cluster answers on this machine only.
+    """
+    try:
+        import distributed as dask
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"solving over a cluster needs Dask, which is not installed; run: {INSTALL}"
+        ) from error
+    distributed: Any = dask  # typed in part only
+    with ExitStack() as stack:
+        if asked.address is None:
+            cluster = stack.enter_context(_own_cluster(distributed, asked, scratch))
+            where = cluster.scheduler_address
+        else:
+            where = asked.address
+        try:
+            client = distributed.Client(where, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise SolverError(
+                f"no Dask scheduler answers at {where}: {error}; start one, or correct the address"
+            ) from error
+        stack.callback(client.close)
+        try:
+            client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+        except TimeoutError as error:
+            raise SolverError(
+                f"the Dask scheduler at {where} has no workers after {_WORKER_SECONDS:.0f} s; "
+                "start some, then repeat"
+            ) from error
+        if asked.progress:
+            print(f"dashboard: {client.dashboard_link}", file=sys.stderr)
+        yield client
+
+
+@contextmanager
+def _own_cluster(distributed: Any, asked: _Request, scratch: Path) -> Iterator[Any]:
+    from dask.system import CPU_COUNT
+
+    try:
+        cluster = distributed.LocalCluster(
+            n_workers=asked.n_workers or CPU_COUNT,
+            threads_per_worker=asked.threads_per_worker or 1,
+            processes=True,
+            dashboard_address="127.0.0.1:0" if asked.progress else None,
+            local_directory=str(scratch),
+        )
+    except RuntimeError as error:
+        raise SolverError(
+            f"no workers could be started on this machine: {error}; in a script, solve below "
+            "`if __name__ == '__main__':`, since each worker imports the script"
+        ) from error
+    with cluster:
+        yield cluster
+
+
+# --- pieces in files ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a piece lies; the frame has the bounds of the rows and no customers' data."""
+
+    path: str
+    n: int
+    frame: CreditProgram
+
+
+def _frame(program: CreditProgram) -> CreditProgram:
+    """Return the same rows over a single customer without data: all that the client needs."""
+    return CreditProgram(
+        factors=np.zeros((program.n_factors, 1)),
+        rows=np.zeros((program.n_rows, 1)),
+        row_lower=program.row_lower,
+        row_upper=program.row_upper,
+        row_names=program.row_names,
+    )
+
+
+def _write_pieces(program: CreditProgram, folder: Path, count: int) -> list[_Source]:
+    frame = _frame(program)
+    edges = np.linspace(0, program.n_customers, count + 1).astype(int)
+    columns: Any = None if isinstance(program.rows, np.ndarray) else sparse.csc_array(program.rows)
+    sources = []
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        arrays = {
+            name: getattr(program, name)[..., start:stop]
+            for name in ("factors", "idiosyncratic", "linear", "lower", "upper")
+        }
+        if columns is None:
+            arrays["rows"] = program.rows[:, start:stop]
+        else:
+            part = columns[:, start:stop].tocsr()
+            arrays |= {"data": part.data, "indices": part.indices, "indptr": part.indptr}
+        path = folder / f"piece-{number:05d}.npz"
+        try:
+            np.savez(path, **arrays)
+        except OSError as error:
+            raise OutputError(
+                f"piece {number} of {count} cannot be written to {path}: {error}; free space, or "
+                "name another place with folder="
+            ) from error
+        sources.append(_Source(str(path), int(stop - start), frame))
+    return sources
+
+
+def _parquet() -> Any:
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    return pyarrow.parquet
+
+
+def _part_files(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob("*.parquet"))
+    if not paths:
+        raise DataError(f"{folder} has no file *.parquet; expected one file or more of customers")
+    return [path.resolve() for path in paths]
+
+
+def _layout(path: Path) -> tuple[int, int]:
+    """Count the factors and rows that a file has."""
+    pq = _parquet()
+
+    names = set(pq.read_schema(path).names)
+
+    def count(letter: str) -> int:
+        size = 0
+        while f"{letter}{size}" in names:
+            size += 1
+        return size
+
+    return count("f"), count("a")
+
+
+def _rows_of(path: Path) -> int:
+    pq = _parquet()
+
+    count = int(pq.read_metadata(path).num_rows)
+    if count == 0:
+        raise DataError(f"{path} has no row; remove it, or fill it with customers")
+    return count
+
+
+def _targets(out: Path, paths: list[Path]) -> list[str]:
+    out = out.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be made: {error}; choose another place") from error
+    targets = [out / path.name for path in paths]
+    there = [target.name for target in targets if target.exists()]
+    if there:
+        raise OutputError(
+            f"{out} already has {listing(there)}; nothing is written over: choose an empty folder"
+        )
+    return [str(target) for target in targets]
+
+
+def _load(source: _Source) -> CreditProgram:
+    """Read a piece; it is checked as every program is."""
+    frame = source.frame
+    bounds: dict[str, Any] = {"row_lower": frame.row_lower, "row_upper": frame.row_upper}
+    if source.path.endswith(".parquet"):
+        return _load_parquet(source.path, frame, bounds)
+    with np.load(source.path) as arrays:
+        found: dict[str, Any] = dict(arrays)
+    if "rows" not in found:
+        parts = (found.pop("data"), found.pop("indices"), found.pop("indptr"))
+        found["rows"] = sparse.csr_array(parts, shape=(frame.n_rows, source.n))
+    return CreditProgram(**found, **bounds)
+
+
+def _load_parquet(path: str, frame: CreditProgram, bounds: dict[str, Any]) -> CreditProgram:
+    pq = _parquet()
+
+    layout = _layout(Path(path))
+    if layout != (frame.n_factors, frame.n_rows):
+        raise DataError(
+            f"{path} has {layout[0]} factors and {layout[1]} rows (columns f0 …, a0 …); expected "
+            f"{frame.n_factors} and {frame.n_rows}, as the first file has"
+        )
+    vectors = ["idiosyncratic", "linear", "lower", "upper"]
+    missing = sorted(set(vectors) - set(pq.read_schema(path).names))
+    if missing:
+        raise DataError(f"{path} lacks {listing(missing)}; every file needs {listing(vectors)}")
+
+    def matrix(letter: str, size: int) -> Matrix:
+        names = [f"{letter}{row}" for row in range(size)]
+        table = pq.read_table(path, columns=names)
+        made = np.empty((size, table.num_rows))
+        for row, name in enumerate(names):
+            made[row] = table.column(name).to_numpy()
+        return made
+
+    table = pq.read_table(path, columns=vectors)
+    n = table.num_rows
+    try:
+        return CreditProgram(
+            factors=matrix("f", layout[0]) if layout[0] else np.zeros((0, n)),
+            rows=matrix("a", layout[1]) if layout[1] else np.zeros((0, n)),
+            **{name: table.column(name).to_numpy() for name in vectors},
+            **bounds,
+        )
+    except (ModelError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+# --- rounds -------------------------------------------------------------------------------------
+
+
+class _Rounds:
+    """Sends a function over all pieces and gathers in their order; keeps a record of each round."""
+
+    def __init__(self, client: Any, sources: list[_Source], *, show: bool) -> None:
+        self.client, self.sources, self.show = client, sources, show
+        self.sizes = [source.n for source in sources]
+        self.done: list[Round] = []
+        # Keys are new for each solve: a result of an earlier one must not be taken for ours.
+        self._token = uuid4().hex
+        self._pieces = self._submit("load", _load, [(source,) for source in sources])
+
+    def __call__(
+        self,
+        name: str,
+        work: Callable[..., Any],
+        *shared: Any,
+        each: Sequence[tuple[Any, ...]] | None = None,
+    ) -> list[Any]:
+        """Return what the work gives for every piece, its own arguments last, in order."""
+        started = time.perf_counter()
+        of_each = [()] * len(self._pieces) if each is None else each
+        calls = [
+            (work, piece, *shared, *own) for piece, own in zip(self._pieces, of_each, strict=True)
+        ]
+        futures = self._submit(name, _timed, calls)
+        if self.show:
+            self._bar(name, futures)
+        answers = self._gather(name, futures)
+        results = [result for _, result in answers]
+        sent = sum(_bytes(shared) + _bytes(own) for own in of_each)
+        busy = sum(seconds for seconds, _ in answers)
+        seconds = time.perf_counter() - started
+        self.done.append(Round(name, len(calls), sent, _bytes(results), seconds, busy))
+        return results
+
+    def release(self) -> None:
+        """Let the workers forget the pieces."""
+        for piece in self._pieces:
+            piece.release()
+
+    def _submit(
+        self, name: str, work: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
+    ) -> list[Any]:
+        label = f"{name}-{self._token}-{len(self.done)}"
+        return [
+            self.client.submit(
+                work, *arguments, key=f"{label}-{number}", retries=_RETRIES, pure=False
+            )
+            for number, arguments in enumerate(calls)
+        ]
+
+    def _gather(self, name: str, futures: list[Any]) -> list[Any]:
+        from distributed.scheduler import KilledWorker
+
+        try:
+            return list(self.client.gather(futures))
+        except CreditPortfolioError:
+            raise
+        except KilledWorker as error:
+            raise SolverError(
+                f"workers died over and over in {name}: {error}; a piece and its scratch may not "
+                "fit their memory: use more pieces, or workers with more memory"
+            ) from error
+        except FileNotFoundError as error:
+            raise SolverError(
+                f"a worker cannot read a piece: {error}; the files must lie where all workers see "
+                "them under the same path"
+            ) from error
+        except Exception as error:
+            raise SolverError(f"{name} failed on a worker for good: {error!r}") from error
+
+    def _bar(self, name: str, futures: list[Any]) -> None:
+        import distributed
+
+        in_turn: Any = distributed.as_completed
+        total = len(futures)
+        for ended, _ in enumerate(in_turn(futures, loop=self.client.loop), start=1):
+            full = 30 * ended // total
+            line = f"\r{len(self.done) + 1:3d} {name:8s} [{'=' * full:30s}] {ended:,}/{total:,}"
+            print(line, end="" if ended < total else "\n", file=sys.stderr, flush=True)
+
+
+def _timed(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+    """Do some work with BLAS on one thread: a worker has its own threads, one for each task."""
+    with workers(0):
+        started = time.perf_counter()
+        result = work(*arguments)
+        return time.perf_counter() - started, result
+
+
+def _bytes(value: Any) -> int:
+    """Size of the numbers in an answer."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, (list, tuple)):
+        return sum(map(_bytes, value))
+    if isinstance(value, (int, float, bool)):
+        return 8
+    if isinstance(value, sparse.csr_array):
+        return _bytes([value.data, value.indices, value.indptr])
+    names = getattr(value, "__slots__", ())
+    return sum(_bytes(getattr(value, name)) for name in names)
+
+
+# --- the search, on the client ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Found:
+    """Shares without the shares: how every piece can work out its own.
+
+    Customers ``inside`` a piece have the shares given, the others are on the bound that ``nu``
+    presses them to. Without ``inside`` all shares are where the slope vanishes.
+    """
+
+    nu: Vector
+    y: Vector
+    inside: list[Index] | None = None
+    shares: list[Vector] | None = None
+
+    def recipes(self, count: int) -> list[tuple[Vector, Index | None, Vector | None]]:
+        if self.inside is None or self.shares is None:
+            return [(self.nu, None, None)] * count
+        return [(self.nu, at, w) for at, w in zip(self.inside, self.shares, strict=True)]
+
+
+def _find(rounds: _Rounds, frame: CreditProgram, tolerance: float) -> tuple[_Found | None, str]:
+    n, k, q = sum(rounds.sizes), frame.n_factors, frame.n_rows
+    if n <= dual_newton.SMALL:
+        found = _sift(rounds, frame, np.zeros(k + q), tolerance)
+        return found or (None, f"the interior point on all {n:,} customers found no feasible point")
+    nu = _from_sample(rounds, frame)
+    if nu is None:
+        return None, "the sample of the customers has no solution; nothing may be feasible"
+    surveyed = rounds("survey", _survey, nu)
+    between = sum(count for count, _ in surveyed)
+    if all(varies for _, varies in surveyed) and between >= dual_newton._SMOOTH * n:
+        found = _newton(rounds, frame, nu, tolerance)
+        if found is not None:
+            return found
+    if 2 * between <= n // 2:
+        found = _sift(rounds, frame, nu, tolerance)
+        if found is not None:
+            return found
+    return None, (
+        f"neither sifting nor Newton settled, with {between:,} of {n:,} customers between their "
+        "bounds; 'interior_point' on one machine needs no luck"
+    )
+
+
+def _thinning(n: int) -> float:
+    """By how much less than in dual_newton, of all, is sent to the client."""
+    return math.sqrt(max(n / _PLAIN_UP_TO, 1.0))
+
+
+def _from_sample(rounds: _Rounds, frame: CreditProgram) -> Vector | None:
+    n = sum(rounds.sizes)
+    size = max(dual_newton._LEAST_SAMPLE, n / dual_newton._SAMPLE / _thinning(n))
+    counts = [min(m, math.ceil(size * m / n)) for m in rounds.sizes]
+    parts = rounds("sample", _sample, each=list(zip(counts, range(len(counts)), strict=True)))
+    sample = _joined(parts, frame)
+    with workers(sample.n_customers) as pool:
+        columns = Columns(sample, pool)
+        w, y, said, _ = interior_point(sample, columns, dual_newton._SAMPLE_TOLERANCE)
+    return np.concatenate([2.0 * (sample.factors @ w), y]) if said == "converged" else None
+
+
+def _joined(parts: list[CreditProgram], frame: CreditProgram) -> CreditProgram:
+    def row(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts], axis=-1)
+
+    dense = all(isinstance(part.rows, np.ndarray) for part in parts)
+    blocks: Any = [part.rows for part in parts]
+    stacked: Any = row("rows") if dense else sparse.hstack(blocks, "csr")
+    return CreditProgram(
+        factors=row("factors"),
+        idiosyncratic=row("idiosyncratic"),
+        linear=row("linear"),
+        rows=stacked,
+        row_lower=frame.row_lower,
+        row_upper=frame.row_upper,
+        lower=row("lower"),
+        upper=row("upper"),
+    )
+
+
+def _sift(
+    rounds: _Rounds, frame: CreditProgram, nu: Vector, tolerance: float
+) -> tuple[_Found, str] | None:
+    """Solve for the customers near the edge, the others held at their bounds, until none moves."""
+    n, k = sum(rounds.sizes), frame.n_factors
+    least = dual_newton._LEAST_NEAR * (k + frame.n_rows) + 1
+    near = max(float(least), n / dual_newton._NEAR / _thinning(n))
+    if n <= dual_newton.SMALL:
+        near = float(n)
+    before: _Found | None = None
+    rounding = 0.0
+    said: list[str] = []
+    for _ in range(dual_newton._ROUNDS + 1):
+        counts = [min(m, math.ceil(near * m / n)) for m in rounds.sizes]
+        earlier: list[tuple[Any, Any]] = [(None, None)] * len(counts)
+        if before is not None and before.inside is not None:
+            earlier = [(before.nu, at) for at in before.inside]
+        each = [(count, *held) for count, held in zip(counts, earlier, strict=True)]
+        looks: list[_Look] = rounds("sift", _look, nu, rounding, each=each)
+        if before is not None and sum(look.wrong for look in looks) == 0:
+            return before, f"sifting settled on {' then '.join(said)} customers"
+        rounding = dual_newton._WRONG_SIDE * max(look.steepest for look in looks)
+        size = sum(look.inside.size for look in looks)
+        if size > n // 2 and n > dual_newton.SMALL:
+            return None
+        solved = _inner(looks, frame, nu, tolerance)
+        if solved is None:
+            if size == n:
+                return None
+            near *= 4.0
+            continue
+        w, after = solved
+        edges = np.cumsum([look.inside.size for look in looks])[:-1]
+        shares = list(np.split(w, edges))
+        before = _Found(nu, after[k:], [look.inside for look in looks], shares)
+        nu = after
+        said.append(f"{size:,}")
+        if size == n:  # nobody is held, so nobody can be on the wrong side
+            return before, f"the interior point settled on all {n:,} customers"
+        near = max(float(least), near / 2)
+    return None
+
+
+def _inner(
+    looks: list[_Look], frame: CreditProgram, nu: Vector, tolerance: float
+) -> tuple[Vector, Vector] | None:
+    """Best shares of the customers inside, given those of all others: (their shares, ν)."""
+    k = frame.n_factors
+    pushed = np.asarray(sum(look.pushed for look in looks))
+    of_factors, of_rows = pushed[:k], pushed[k:]
+    near = _joined([look.columns for look in looks], frame)
+    inner = CreditProgram(
+        factors=near.factors,
+        idiosyncratic=near.idiosyncratic,
+        linear=near.linear + 2.0 * (near.factors.T @ of_factors),
+        rows=near.rows,
+        row_lower=frame.row_lower - of_rows,
+        row_upper=frame.row_upper - of_rows,
+        lower=near.lower,
+        upper=near.upper,
+    )
+    with workers(inner.n_customers) as pool:
+        w, y, certificate = dual_newton._from_multipliers(inner, of_factors, nu, tolerance)
+        if not certificate.worst <= dual_newton._SHARP:
+            w, y, _, _ = interior_point(inner, Columns(inner, pool), tolerance * 0.1)
+            w, y = polish(inner, w, y, tolerance)
+            if not certify(inner, w, y, tolerance)[0].primal <= tolerance:
+                return None
+    return w, np.concatenate([2.0 * (of_factors + inner.factors @ w), y])
+
+
+def _newton(
+    rounds: _Rounds, frame: CreditProgram, nu: Vector, tolerance: float
+) -> tuple[_Found, str] | None:
+    """Maximise the dual by a semismooth Newton method; each evaluation is one round."""
+    k = frame.n_factors
+    diagonal = np.arange(k)
+    pushed, hessian = _evaluate(rounds, nu)
+    least = np.inf
+    for step in range(dual_newton._NEWTON_STEPS):
+        error = dual_newton._newton_error(frame, pushed, nu)
+        # Rounding of the sums ends the progress; the certificate decides whether that is enough.
+        rounded = error > 0.5 * least and least < tolerance**0.5
+        if rounded or error <= _FINE_ENOUGH:
+            return _Found(nu, nu[k:]), f"dual Newton settled after {step} steps"
+        least = min(least, error)
+        hessian[diagonal, diagonal] += 0.5
+        ascent = dual_newton._ascent(frame, pushed, nu)
+        turn = dual_newton._row_step(frame, hessian, ascent, nu[k:])
+        start = _rising(frame, nu, turn, 0.0, float(turn @ pushed))
+        ahead = _moved(frame, nu, turn, 1.0)
+        pushed, hessian = _evaluate(rounds, ahead)
+        if _rising(frame, nu, turn, 1.0, float(turn @ pushed)) < -0.1 * abs(start):
+            length = _length(rounds, frame, nu, turn, abs(start))
+            ahead = _moved(frame, nu, turn, length)
+            pushed, hessian = _evaluate(rounds, ahead)
+        nu = ahead
+    return None
+
+
+def _moved(frame: CreditProgram, nu: Vector, turn: Vector, length: float) -> Vector:
+    k = frame.n_factors
+    ahead = nu + length * turn
+    ahead[k:] = admissible(ahead[k:], frame.row_lower, frame.row_upper)
+    return ahead
+
+
+def _evaluate(rounds: _Rounds, nu: Vector) -> tuple[Vector, Matrix]:
+    parts = rounds("newton", _newton_part, nu)
+    return np.asarray(sum(p for p, _ in parts)), np.asarray(sum(g for _, g in parts))
+
+
+def _rising(
+    frame: CreditProgram, nu: Vector, turn: Vector, length: float, of_customers: float
+) -> float:
+    """Slope of the dual along the turn, given its part that the customers add up to."""
+    k = frame.n_factors
+    before, change = nu[k:], turn[k:]
+    y = before + length * change
+    # A multiplier that the step ends at zero still presses where it came from: the slope has a jump
+    # there, and rounding must not choose its side.
+    ends = np.abs(y) <= _ENDS * (np.abs(before) + np.abs(change))
+    y = np.where(ends, np.where(before == 0, change, before), y)
+    bound = np.where(y > 0, frame.row_upper, np.where(y < 0, frame.row_lower, 0.0))
+    bound = np.where(np.isfinite(bound), bound, 0.0)
+    of_factors = 0.5 * float((nu[:k] + length * turn[:k]) @ turn[:k])
+    return of_customers - of_factors - float(bound @ turn[k:])
+
+
+def _length(rounds: _Rounds, frame: CreditProgram, nu: Vector, turn: Vector, start: float) -> float:
+    """Length at which the dual stops rising: a round looks at many, the next between two."""
+    short, long = 0.0, 1.0
+    for _ in range(_LENGTH_ROUNDS):
+        lengths = np.linspace(short, long, _LENGTHS + 2)[1:-1]
+        sums = np.asarray(sum(rounds("lengths", _at_lengths, nu, turn, lengths)))
+        values = [
+            _rising(frame, nu, turn, float(length), float(total))
+            for length, total in zip(lengths, sums, strict=True)
+        ]
+        best = int(np.argmin(np.abs(values)))
+        if abs(values[best]) <= 0.1 * start:
+            return float(lengths[best])
+        short = max([short, *(float(at) for at, v in zip(lengths, values, strict=True) if v > 0)])
+        long = min([long, *(float(at) for at, v in zip(lengths, values, strict=True) if v <= 0)])
+    return 0.5 * (short + long)
+
+
+def _certify(
+    rounds: _Rounds, frame: CreditProgram, found: _Found, tolerance: float
+) -> tuple[Certificate, Levels, Vector]:
+    recipes = found.recipes(len(rounds.sizes))
+    y = admissible(found.y, frame.row_lower, frame.row_upper)
+    with np.errstate(over="ignore", invalid="ignore"):
+        levels = Levels.of_all(rounds("certify", _levels, each=recipes))
+        slopes = Slopes.of_all(rounds("certify", _slopes, levels.exposure, y, each=recipes))
+        return conclude(frame, levels, slopes, y, tolerance), levels, y
+
+
+# --- what a worker does with a piece: pure functions --------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Look:
+    """A piece's answer in sifting.
+
+    Who is near (places in the piece) and their columns, K w of all others, how many were held on
+    the wrong side, and the steepest slope, against which rounding is measured.
+    """
+
+    inside: Index
+    columns: CreditProgram
+    pushed: Vector
+    wrong: int
+    steepest: float
+
+
+def _sample(piece: CreditProgram, size: int, number: int) -> CreditProgram:
+    n = piece.n_customers
+    chosen = np.random.default_rng((dual_newton._SEED, number)).choice(n, size, replace=False)
+    taken, each = _take(piece, np.sort(chosen)), n / size
+    return CreditProgram(
+        factors=taken.factors,
+        idiosyncratic=taken.idiosyncratic / each,
+        linear=taken.linear,
+        rows=taken.rows,
+        row_lower=piece.row_lower,
+        row_upper=piece.row_upper,
+        lower=taken.lower * each,
+        upper=taken.upper * each,
+    )
+
+
+def _take(piece: CreditProgram, at: Index) -> CreditProgram:
+    return CreditProgram(
+        factors=piece.factors[:, at],
+        idiosyncratic=piece.idiosyncratic[at],
+        linear=piece.linear[at],
+        rows=piece.rows[:, at],
+        row_lower=piece.row_lower,
+        row_upper=piece.row_upper,
+        lower=piece.lower[at],
+        upper=piece.upper[at],
+    )
+
+
+def _survey(piece: CreditProgram, nu: Vector) -> tuple[int, bool]:
+    """Count the customers between their bounds, and see whether all have variance of their own."""
+    split = dual_newton._Split.by(piece, Columns(piece), nu)
+    return int((split.distance() == 0).sum()), bool((piece.idiosyncratic > 0).all())
+
+
+def _held(split: dual_newton._Split, inside: Index) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell who is held at his lower and at his upper bound."""
+    low = split.at_lower >= 0
+    high = ~low & (split.at_upper <= 0)
+    low[inside] = high[inside] = False
+    return low, high
+
+
+def _look(
+    piece: CreditProgram,
+    nu: Vector,
+    rounding: float,
+    near: int,
+    held_by: Vector | None,
+    held_inside: Index | None,
+) -> _Look:
+    columns = Columns(piece)
+    split = dual_newton._Split.by(piece, columns, nu)
+    wrong = np.empty(0, dtype=np.intp)
+    if held_by is not None and held_inside is not None:
+        low, high = _held(dual_newton._Split.by(piece, columns, held_by), held_inside)
+        leaves = (low & (split.at_lower < -rounding)) | (high & (split.at_upper > rounding))
+        wrong = np.flatnonzero(leaves)
+    distance = split.distance()
+    size = max(near, 2 * int((distance == 0).sum()), 2 * wrong.size)
+    inside: Index = np.arange(columns.n)
+    if size < columns.n:
+        inside = np.union1d(np.argpartition(distance, size)[:size], wrong)
+    low, high = _held(split, inside)
+    pushed = columns.push(np.where(low, piece.lower, np.where(high, piece.upper, 0.0)))
+    slopes = np.abs(split.at_lower[np.isfinite(split.at_lower)])
+    steepest = float(slopes.max(initial=0.0))
+    return _Look(inside, _take(piece, inside), pushed, int(wrong.size), steepest)
+
+
+def _newton_part(piece: CreditProgram, nu: Vector) -> tuple[Vector, Matrix]:
+    columns = Columns(piece)
+    inverse = 0.5 / piece.idiosyncratic
+    w = -(columns.pull(nu) + piece.linear) * inverse
+    free = (w >= piece.lower) & (w <= piece.upper)
+    np.clip(w, piece.lower, piece.upper, out=w)
+    return columns.push(w), columns.gram(inverse * free)
+
+
+def _at_lengths(piece: CreditProgram, nu: Vector, turn: Vector, lengths: Vector) -> Vector:
+    columns = Columns(piece)
+    inverse = 0.5 / piece.idiosyncratic
+    slope, pulled = columns.pull(nu) + piece.linear, columns.pull(turn)
+    return np.array(
+        [
+            pulled @ np.clip(-(slope + length * pulled) * inverse, piece.lower, piece.upper)
+            for length in lengths
+        ]
+    )
+
+
+def _shares(piece: CreditProgram, nu: Vector, inside: Index | None, given: Vector | None) -> Vector:
+    columns = Columns(piece)
+    if inside is None or given is None:
+        slope = columns.pull(nu) + piece.linear
+        return np.clip(-slope * (0.5 / piece.idiosyncratic), piece.lower, piece.upper)
+    low, high = _held(dual_newton._Split.by(piece, columns, nu), inside)
+    w = np.where(low, piece.lower, np.where(high, piece.upper, 0.0))
+    w[inside] = given
+    return w
+
+
+def _levels(piece: CreditProgram, nu: Vector, inside: Index | None, given: Vector | None) -> Levels:
+    return measure_levels(piece, Columns(piece), _shares(piece, nu, inside, given))
+
+
+def _slopes(
+    piece: CreditProgram,
+    exposure: Vector,
+    y: Vector,
+    nu: Vector,
+    inside: Index | None,
+    given: Vector | None,
+) -> Slopes:
+    w = _shares(piece, nu, inside, given)
+    return measure_slopes(piece, Columns(piece), w, exposure, y)[0]
+
+
+def _write_shares(
+    piece: CreditProgram,
+    source: _Source,
+    target: str,
+    nu: Vector,
+    inside: Index | None,
+    given: Vector | None,
+) -> int:
+    """Write a piece's shares; the name appears once the file is whole, also when tried again."""
+    import pyarrow as pa
+
+    pq = _parquet()
+
+    columns: dict[str, Any] = {}
+    if "customer_id" in pq.read_schema(source.path).names:
+        columns["customer_id"] = pq.read_table(source.path, columns=["customer_id"]).column(0)
+    columns["share"] = _shares(piece, nu, inside, given)
+    unfinished = Path(f"{target}.{uuid4().hex}.part")
+    try:
+        pq.write_table(pa.table(columns), unfinished)
+        unfinished.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise OutputError(
+            f"shares cannot be written to {target}: {error}; choose another place"
+        ) from error
+    return piece.n_customers
