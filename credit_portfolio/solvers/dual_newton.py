@@ -294,6 +294,8 @@ def _newton(
         return None
     columns = Columns(program, pool)
     k = columns.k
+    # A multiplier that presses on an open side, from the sample or from changed bounds, is none.
+    nu = np.concatenate([nu[:k], admissible(nu[k:], program.row_lower, program.row_upper)])
     inverse = 0.5 / program.idiosyncratic
     slope = columns.pull(nu)
     slope += program.linear
@@ -308,7 +310,7 @@ def _newton(
         ascent = _ascent(program, pushed, nu)
         error = _newton_error(program, pushed, nu)
         # Rounding of the sums ends the progress; the certificate decides whether that is enough.
-        if error > 0.5 * least and least < tolerance**0.5:
+        if 0.5 * least < error <= 0.1 * tolerance:
             y = nu[k:]
             return Candidate(w, y, f"dual Newton settled after {step} steps", step, sharp=True)
         least = min(least, error)
@@ -380,7 +382,9 @@ def _press(schur: Matrix, slope: Vector, lower: Vector, upper: Vector) -> Vector
     sign = np.concatenate([np.ones(over.size), -np.ones(under.size)])
     gain = sign * (slope[side] - np.concatenate([upper[over], lower[under]]))
     curve = schur[np.ix_(side, side)] * np.outer(sign, sign)
-    size = np.sqrt(np.maximum(np.diagonal(curve), np.finfo(float).tiny))
+    curved = np.diagonal(curve)
+    # A row without a free customer has none; its step is a long one, for the line search to cut.
+    size = np.sqrt(np.maximum(curved, _PUSH**2 * float(curved.max(initial=0.0)) or 1.0))
     # Rows that say the same twice have no curvature between them; the push keeps both finite.
     scaled = curve / np.outer(size, size) + _PUSH * np.eye(side.size)
     values, vectors = np.linalg.eigh(scaled)
