@@ -379,6 +379,8 @@ def _press(schur: Matrix, slope: Vector, lower: Vector, upper: Vector) -> Vector
     rows = np.arange(slope.size)
     over, under = rows[np.isfinite(upper)], rows[np.isfinite(lower)]
     side = np.concatenate([over, under])
+    if side.size == 0:  # rows open on both sides; SciPy's nnls ends the process on nothing
+        return np.zeros_like(slope)
     sign = np.concatenate([np.ones(over.size), -np.ones(under.size)])
     gain = sign * (slope[side] - np.concatenate([upper[over], lower[under]]))
     curve = schur[np.ix_(side, side)] * np.outer(sign, sign)
