@@ -59,7 +59,8 @@ def pair(ledger: cp.Ledger, firms: pd.DataFrame) -> pd.DataFrame:
     places = np.linspace(0, len(ranked) - 1, len(customers)).round().astype(int)
     taken = ranked.iloc[places].reset_index(drop=True)
     taken["customer_id"] = customers
-    unscaled = cp.working_asset_limits(taken)["limit"].sum()
+    # In millions a cent is 10,000: too coarse a unit to round these limits down to.
+    unscaled = cp.working_asset_limits(taken, unit=None)["limit"].sum()
     money = taken.columns.drop(["customer_id", "statement_date"])
     taken[money] *= LIMITS_TO_EXPOSURE * ledger.exposure().sum() / unscaled
     return taken

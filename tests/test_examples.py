@@ -72,5 +72,6 @@ def test_the_pairing_follows_its_rule(
     firms = pd.read_csv(us_statements_csv, dtype={"firm_id": str})
     paired = example.pair(ledger, firms)
     limits = cp.working_asset_limits(paired)["limit"]
-    assert limits.sum() == pytest.approx(example.LIMITS_TO_EXPOSURE * ledger.exposure().sum())
+    wanted = example.LIMITS_TO_EXPOSURE * ledger.exposure().sum()
+    assert wanted - 0.01 * len(limits) < limits.sum() <= wanted  # each is rounded down to a cent
     assert paired["customer_id"].nunique() == ledger.n_customers == 100

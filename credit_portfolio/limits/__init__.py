@@ -1,6 +1,6 @@
 """Credit limits: how much each customer may owe at most, in money, and why."""
 
-from credit_portfolio.limits.statements import check_statements, read_statements
+from credit_portfolio.limits.statements import Statements, check_statements, read_statements
 from credit_portfolio.limits.working_assets import (
     WORKING_ASSET_TABLE,
     WORKING_ASSET_TABLE_OF_SYSTEM,
@@ -13,6 +13,7 @@ __all__ = [
     "WORKING_ASSET_TABLE",
     "WORKING_ASSET_TABLE_OF_SYSTEM",
     "LimitReason",
+    "Statements",
     "WorkingAssetTable",
     "check_statements",
     "read_statements",

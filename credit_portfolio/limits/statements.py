@@ -3,7 +3,8 @@
 One row is one statement of one customer. The canonical columns:
 
 ==========================  =====================================================================
-``customer_id``             text; whole numbers become text, so leading zeros survive only in text
+``customer_id``             text, white space around it cut off; whole numbers become text, so
+                            leading zeros survive only in text
 ``statement_date``          the balance-sheet date, or a year: 2014 is read as 2014-12-31
 ``current_assets``          money
 ``inventory``               money, a part of the current assets; blank is missing, not 0
@@ -15,62 +16,106 @@ One row is one statement of one customer. The canonical columns:
 ``currency``                optional; one for all rows, since amounts are compared and added
 ==========================  =====================================================================
 
-A blank amount is that customer's gap and stays blank. What makes the *table* unreadable (a missing
-column, text where a number belongs, two statements of one customer and date, …) raises a DataError
-that lists every row.
+A blank amount is that customer's gap and stays blank. A row that cannot be read is set aside with
+its rule and reason, and stops nobody else: see :class:`Statements`. What makes the *table*
+unreadable (no rows, a missing or doubled column, two currencies, a decimal mark that could be
+either) is a DataError.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from os import PathLike
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
+from credit_portfolio.limits.cells import (
+    AmountReader,
+    amount_reader,
+    day_reader,
+    decimal_marks,
+    is_blank,
+    read_amounts,
+    read_days,
+    read_id,
+)
+from credit_portfolio.limits.files import malformed, read_lines
 
 DateLike = str | date | np.datetime64
 
 REQUIRED_AMOUNTS = ("current_assets", "inventory", "current_liabilities", "total_liabilities")
 OPTIONAL_AMOUNTS = ("net_worth", "total_assets", "intangible_assets")
-STATEMENT_COLUMNS = (
-    "customer_id",
-    "statement_date",
-    *REQUIRED_AMOUNTS,
-    *OPTIONAL_AMOUNTS,
-    "currency",
-)
+AMOUNTS = (*REQUIRED_AMOUNTS, *OPTIONAL_AMOUNTS)
+STATEMENT_COLUMNS = ("customer_id", "statement_date", *AMOUNTS, "currency")
 
-# What exports write for "nothing here". An amount of 0 is written 0.
-_BLANKS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>", "nat"})
-_YEAR = re.compile(r"\d{4}")
-_ISO_DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:[T ].*)?")
-_DOTTED_DATE = re.compile(r"(\d{2})\.(\d{2})\.(\d{4})")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# A year outside this range is a date in another guise (20140331) or an amount in the wrong column.
-_FIRST_YEAR, _LAST_YEAR = 1900, 2199
-# Above any balance sheet in any currency; sums and ratios below it cannot overflow.
-LARGEST_AMOUNT = 1e30
-_TOO_LARGE = "not finite, or no amount of money (above 1e30)"
-_FAILURE_COLUMNS = ["row", "customer_id", "column", "value", "problem"]
+#: What sets a row aside; where several apply, the one that stands first here is named.
+REJECTION_RULES: Mapping[str, str] = {
+    "malformed_row": "The line has another number of fields than the header.",
+    "missing_customer_id": "The row does not say whose statement it is.",
+    "unreadable_customer_id": "The id is neither text nor a whole number.",
+    "unreadable_statement_date": "The date is missing, or no date.",
+    "amount_not_a_number": "An amount is neither blank nor a finite number.",
+    "missing_currency": "The row names no currency, and others do.",
+    "identical_copy": "The same statement stands in an earlier row, which counts.",
+    "conflicting_copies": "Another statement of this customer and date says something else.",
+}
+_REJECTED = ("row", "rule", "reason", "customer_id", "statement_date")
+
+
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Statements:
+    """Statements that can be read, and the rows that cannot; no row is in neither or in both.
+
+    Attributes
+    ----------
+    accepted : pandas.DataFrame
+        The canonical columns that the source has: ``customer_id`` text, ``statement_date``
+        datetime64[s], amounts float64 with NaN for blank. Of a file also its other columns, as
+        text. Rows in their order, index 0, 1, ….
+    rejected : pandas.DataFrame
+        ``row`` (from 1, the header not counted), ``rule`` (a key of ``REJECTION_RULES``),
+        ``reason`` (what was found), ``customer_id`` (``""`` when not known), ``statement_date``
+        (NaT when not known), then the other columns of the source as text.
+    notes : tuple of str
+        What was taken for granted or mended in passing.
+    """
+
+    accepted: pd.DataFrame
+    rejected: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows_read(self) -> int:
+        """Number of rows in the source, accepted or rejected."""
+        return len(self.accepted) + len(self.rejected)
+
+    def __repr__(self) -> str:
+        """Return the counts, by rule."""
+        rules = "".join(
+            f", {n:,} {rule}" for rule, n in self.rejected["rule"].value_counts().items()
+        )
+        return f"<Statements: {self.rows_read:,} read, {len(self.accepted):,} accepted{rules}>"
 
 
 def read_statements(
-    path: str | PathLike[str], *, columns: Mapping[str, str] | None = None
-) -> pd.DataFrame:
+    path: str | PathLike[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    date_format: str | Sequence[str] | None = None,
+) -> Statements:
     r"""Read customers' statements from a CSV file, plain or ``.gz``.
 
-    The separator (comma, semicolon or tab) is taken from the header; in a file that is not
-    separated by commas, ``1234,56`` is a number with a decimal comma. A byte-order mark is
-    skipped. Ids stay text, so leading zeros survive. Thousands separators are refused, not guessed.
+    A byte-order mark is skipped. Ids stay text, so leading zeros survive; white space around them
+    is cut off. A row that cannot be read is kept in ``rejected`` with its reason.
 
     Parameters
     ----------
@@ -78,71 +123,108 @@ def read_statements(
         UTF-8 text with one header line.
     columns : mapping of str to str, optional
         Canonical column name -> name in the file, for names that differ.
+    separator : str, optional
+        Found from the header when left out.
+    decimal : str, optional
+        ``"."`` or ``","``; found from all figures of the file when left out. The other mark may
+        then part thousands.
+    date_format : str or sequence of str, optional
+        Such as ``"%d/%m/%Y"``. Without it: 2023-12-31, 20231231, 31.12.2023, or a year.
 
     Returns
     -------
-    pandas.DataFrame
-        The canonical columns that the file has, checked and typed, and every other column as text.
+    Statements
+        Pass it on to :func:`working_asset_limits`.
 
     Raises
     ------
     DataError
-        When the file cannot be read or a row cannot be used; ``failures`` lists every row.
+        When the file is missing, empty, no CSV text, lacks or doubles a column, holds two
+        currencies, leaves the decimal mark open, or names no customer at all.
+    ModelError
+        For an option that is out of its range.
+
+    Warns
+    -----
+    UserWarning
+        When rows have no customer id: they count for nobody.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> folder = tempfile.TemporaryDirectory()
     >>> file = Path(folder.name) / "statements.csv"
     >>> _ = file.write_text(
     ...     "customer_id;statement_date;current_assets;inventory;current_liabilities;"
-    ...     "total_liabilities;net_worth\n007;2023;2400,50;800;1200;1800;1500\n"
+    ...     "total_liabilities;net_worth\n"
+    ...     "007;2023;2.400,50;800;1200;1800;1500\n008;2023;much;1;1;1;1\n"
     ... )
-    >>> print(read_statements(file)[["customer_id", "current_assets"]])
+    >>> statements = read_statements(file)
+    >>> print(statements.accepted[["customer_id", "current_assets"]])
       customer_id  current_assets
     0         007          2400.5
+    >>> statements.rejected["reason"].item()
+    "current_assets 'much' is not a number"
     >>> folder.cleanup()
     """
-    file = Path(path)
-    lines, separator = _lines(file)
-    frame = _text_frame(lines, file.name)
-    if columns:
-        frame = _renamed(frame, columns, file.name)
-    if separator != ",":
-        frame = _decimal_points(frame)
-    checked = check_statements(frame, where=file.name)
-    extra = [name for name in frame.columns if name not in checked.columns]
-    return pd.concat([checked, frame[extra]], axis=1)
+    _check_mapping(columns or {})
+    expected = {*STATEMENT_COLUMNS, *(columns or {}).values()}
+    lines = read_lines(path, separator, expected)
+    names = _canonical(lines.names, columns or {}, lines.where)
+    _check_columns(names, lines.where)
+    if not lines.rows:
+        raise DataError(
+            f"{lines.where} has a header and no rows; expected at least one statement: check the "
+            "export"
+        )
+    wrong = malformed(lines)
+    width = len(names)
+    whole = [[*fields, *[""] * width][:width] for fields in lines.rows]
+    frame = pd.DataFrame(whole, columns=pd.Index(names), dtype=object)
+    return _judged(frame, lines.where, decimal, date_format, wrong, keep_extra=True)
 
 
-def check_statements(statements: pd.DataFrame, *, where: str = "the statements") -> pd.DataFrame:
-    """Return the canonical columns of ``statements`` with their types, or say what is wrong.
+def check_statements(
+    statements: pd.DataFrame,
+    *,
+    decimal: str | None = None,
+    date_format: str | Sequence[str] | None = None,
+) -> Statements:
+    """Check statements in a DataFrame, row by row.
 
     Parameters
     ----------
     statements : pandas.DataFrame
         One row a statement, columns as in the module's table; others are left out.
-    where : str
-        How messages name the table.
+    decimal : str, optional
+        ``"."`` or ``","`` in money written as text; found from the figures when left out.
+    date_format : str or sequence of str, optional
+        Of dates written as text.
 
     Returns
     -------
-    pandas.DataFrame
-        ``customer_id`` text, ``statement_date`` datetime64[s], amounts float64 with NaN for blank;
-        rows in their order, index 0, 1, ….
+    Statements
 
     Raises
     ------
     DataError
-        A missing or doubled column, no rows, an id, date or amount that cannot be read, a number
-        that is not finite, two currencies, two statements of one customer and date.
+        No rows, a missing or doubled column, two currencies, a decimal mark that could be either,
+        no customer at all.
+    ModelError
+        For an option that is out of its range or has nothing to apply to.
+
+    Warns
+    -----
+    UserWarning
+        When rows have no customer id: they count for nobody.
 
     Examples
     --------
     >>> frame = pd.DataFrame({"customer_id": [7], "statement_date": [2023], "current_assets": [9],
     ...     "inventory": [None], "current_liabilities": [3], "total_liabilities": [5],
     ...     "net_worth": ["6.5"]})
-    >>> print(check_statements(frame).T)
+    >>> print(check_statements(frame).accepted.T)
                                            0
     customer_id                            7
     statement_date       2023-12-31 00:00:00
@@ -153,36 +235,44 @@ def check_statements(statements: pd.DataFrame, *, where: str = "the statements")
     net_worth                            6.5
     """
     if not isinstance(statements, pd.DataFrame):
-        raise TypeError(f"statements must be a pandas DataFrame, not {type(statements).__name__}")
-    _check_columns(list(statements.columns), where)
+        raise TypeError(
+            "statements must be a pandas DataFrame, or what read_statements returns, not "
+            f"{type(statements).__name__}"
+        )
+    where = "the statements"
+    _check_columns([str(name) for name in statements.columns], where)
     if statements.empty:
         raise DataError(f"no rows in {where} — expected at least one statement; add them")
-    raw = statements.reset_index(drop=True)
-    ids, failures = _ids(raw["customer_id"])
-    checked: dict[str, pd.Series[Any]] = {"customer_id": ids}
-    checked["statement_date"], wrong = _dates(raw["statement_date"])
-    failures += wrong
-    for name in (*REQUIRED_AMOUNTS, *OPTIONAL_AMOUNTS):
-        if name in raw.columns:
-            checked[name], wrong = _amounts(raw[name])
-            failures += wrong
-    if "currency" in raw.columns:
-        checked["currency"], wrong = _currencies(raw["currency"])
-        failures += wrong
-    frame = pd.DataFrame(checked)
-    failures += _doubled(frame)
-    if failures:
-        raise _data_error(failures, frame["customer_id"], where)
-    return frame
+    frame = statements.reset_index(drop=True)
+    return _judged(frame, where, decimal, date_format, {}, keep_extra=False)
 
 
-def latest_statements(checked: pd.DataFrame, as_of: pd.Timestamp | None) -> pd.DataFrame:
-    """Keep each customer's latest statement dated on or before ``as_of``, sorted by id.
+def latest_statements(statements: Statements, as_of: pd.Timestamp | None) -> pd.DataFrame:
+    """Find the row that counts for each customer: the latest on or before ``as_of``.
 
-    A customer all of whose statements are later keeps the first of them, marked in the column
-    ``later`` (bool), so that nobody is lost.
+    A rejected row takes part with its date, without figures: one that is older than a statement
+    that can be read, or later than ``as_of``, harms nobody; one without a date could be the latest
+    and so counts as it. A customer all of whose rows are later keeps the first of them, marked in
+    the column ``later`` (bool), so that nobody is lost.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of ``accepted``, and ``rule`` and ``reason`` of the row ("" for accepted ones), and
+        ``later``; sorted by customer.
     """
-    frame = checked.sort_values(["customer_id", "statement_date"], kind="stable")
+    good, bad = statements.accepted, statements.rejected
+    bad = bad[(bad["customer_id"] != "") & (bad["rule"] != "identical_copy")]
+    # A longer index rather than concat, which guesses at the types of columns without a value.
+    frame = good.reindex(range(len(good) + len(bad)))
+    for name in ("customer_id", "statement_date"):
+        frame[name] = np.concatenate([good[name].to_numpy(), bad[name].to_numpy()])
+    for name in ("rule", "reason"):
+        frame[name] = [""] * len(good) + bad[name].tolist()
+    if "currency" in frame:
+        frame["currency"] = next(iter(good["currency"]), None)
+    # Rejected rows come behind accepted ones, so that of one date they are the last.
+    frame = frame.sort_values(["customer_id", "statement_date"], kind="stable")
     later = np.zeros(len(frame), dtype=bool)
     if as_of is not None:
         later = (frame["statement_date"] > as_of).to_numpy()
@@ -204,218 +294,275 @@ def to_day(value: DateLike, name: str) -> pd.Timestamp:
     return pd.Timestamp(day.date())
 
 
-# ---------------------------------------------------------------------------------- files
+# ---------------------------------------------------------------------------------- columns
 
 
-def _lines(file: Path) -> tuple[list[list[str]], str]:
-    """All lines of a CSV file as lists of fields, and the separator."""
-    try:
-        data = file.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-    except (OSError, EOFError) as error:
-        raise DataError(f"{file} cannot be read ({error}) — expected a CSV file or .gz") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text ({error}) — save it as CSV UTF-8") from error
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        return [fields for fields in reader if any(field.strip() for field in fields)], separator
-    except csv.Error as error:
-        raise DataError(f"{file} is not a CSV file: {error} (line {reader.line_num})") from error
-
-
-def _text_frame(lines: list[list[str]], where: str) -> pd.DataFrame:
-    """Fields as text under stripped column names; a line of another length is an error."""
-    if not lines:
-        raise DataError(f"{where} is empty — expected a header line and statements below it")
-    names = [name.strip() for name in lines[0]]
-    rows = lines[1:]
-    failures = [
-        (row, fields[0], None, len(fields), f"{len(fields)} fields, the header has {len(names)}")
-        for row, fields in enumerate(rows, start=1)
-        if len(fields) != len(names)
-    ]
-    if failures:
-        raise DataError(
-            f"{where}: {len(failures):,} lines do not have the header's {len(names)} fields, first "
-            f"row {failures[0][0]:,} — mend them; ``failures`` lists all",
-            pd.DataFrame(failures, columns=_FAILURE_COLUMNS),
-        )
-    if len(set(names)) < len(names):
-        _check_columns(names, where)
-    return pd.DataFrame(rows, columns=names, dtype=object)
-
-
-def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.DataFrame:
-    for canonical, name in columns.items():
+def _check_mapping(columns: Mapping[str, str]) -> None:
+    for canonical in columns:
         if canonical not in STATEMENT_COLUMNS:
-            hint = did_you_mean(canonical, STATEMENT_COLUMNS)
+            hint = did_you_mean(canonical, [n for n in STATEMENT_COLUMNS if n not in columns])
             raise ModelError(f"columns names {canonical!r}, which is no statement column.{hint}")
-        if name not in frame.columns:
-            hint = did_you_mean(name, frame.columns)
+
+
+def _canonical(names: list[str], columns: Mapping[str, str], where: str) -> list[str]:
+    """Return the names of a file's columns after the mapping."""
+    for canonical, name in columns.items():
+        if name not in names:
+            used = {*columns.values(), *STATEMENT_COLUMNS} - {canonical}
+            hint = did_you_mean(name, [n for n in names if n not in used])
             raise DataError(
-                f"no column {name!r} (for {canonical}) in {where} — found "
-                f"{listing(frame.columns, 30)}.{hint}"
+                f"no column {name!r} (for {canonical}) in {where} — found {listing(names, 30)}; "
+                f"mend the mapping.{hint}"
             )
-    return frame.rename(columns={name: canonical for canonical, name in columns.items()})
+    mapped = {name: canonical for canonical, name in columns.items()}
+    return [mapped.get(name, name) for name in names]
 
 
-def _decimal_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn 1234,56 into 1234.56 in the amount columns; anything else stays as written."""
-    amounts = [c for c in (*REQUIRED_AMOUNTS, *OPTIONAL_AMOUNTS) if list(frame.columns).count(c)]
-    frame = frame.copy()
-    for name in amounts:
-        frame[name] = [
-            text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text.strip()) else text
-            for text in frame[name]
-        ]
-    return frame
-
-
-# ---------------------------------------------------------------------------------- checks
-
-_Failures = list[tuple[int, str, str, object]]  # row from 1, column, problem, value
-
-
-def _check_columns(names: Sequence[object], where: str) -> None:
-    known = [str(name) for name in names]
-    doubled = sorted({name for name in known if known.count(name) > 1})
+def _check_columns(names: Sequence[str], where: str) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise DataError(
             f"column {listing(doubled)} stands more than once in {where} — keep one of each",
             pd.DataFrame({"column": doubled, "problem": "doubled column"}),
         )
     missing = [
-        name for name in ("customer_id", "statement_date", *REQUIRED_AMOUNTS) if name not in known
+        name for name in ("customer_id", "statement_date", *REQUIRED_AMOUNTS) if name not in names
     ]
-    if "net_worth" not in known and "total_assets" not in known:
+    if "net_worth" not in names and "total_assets" not in names:
         missing.append("net_worth")
     if missing:
-        hints = "".join(did_you_mean(name, known) for name in missing)
+        free = [name for name in names if name not in STATEMENT_COLUMNS]
+        hints = "".join(did_you_mean(name, free) for name in missing)
         raise DataError(
-            f"no column {listing(missing, 9)} in {where} — found {listing(known, 30)}; rename the "
+            f"no column {listing(missing, 9)} in {where} — found {listing(names, 30)}; rename the "
             f"columns (total_assets can stand for net_worth).{hints}",
             pd.DataFrame({"column": missing, "problem": "missing column"}),
         )
 
 
-def _is_blank(value: object) -> bool:
-    if value is None or value is pd.NA or value is pd.NaT:
-        return True
-    if isinstance(value, str):
-        return value.strip().lower() in _BLANKS
-    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+# ---------------------------------------------------------------------------------- judging
 
 
-def _ids(column: pd.Series[Any]) -> tuple[pd.Series[Any], _Failures]:
-    failures: _Failures = []
-    ids: list[str] = []
-    for row, value in enumerate(column.tolist(), start=1):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        blank = value.strip() == "" if isinstance(value, str) else _is_blank(value)
-        if blank:
-            failures.append((row, "customer_id", "no customer_id", value))
-        elif not whole and not isinstance(value, str):
-            # 123.0 was an id that some reader turned into a number: which zeros it had is lost.
-            failures.append((row, "customer_id", "id is neither text nor a whole number", value))
-        ids.append("" if blank else str(value))
-    return pd.Series(ids), failures
+@dataclass(frozen=True, eq=False, slots=True)
+class _Verdicts:
+    """What is wrong with each row, by place (from 0)."""
+
+    where: str
+    rules: dict[int, str] = field(default_factory=dict)  # the first that the row breaks
+    reasons: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, place: int, rule: str, reason: str) -> None:
+        self.rules.setdefault(place, rule)
+        self.reasons.setdefault(place, []).append(reason)
+
+    def add_column(self, name: str, rule: str, problems: Sequence[str], left_out: set[int]) -> None:
+        for place, problem in enumerate(problems):
+            if problem and place not in left_out:
+                self.add(place, rule, f"{name} {problem}")
 
 
-def _dates(column: pd.Series[Any]) -> tuple[pd.Series[Any], _Failures]:
-    if pd.api.types.is_datetime64_any_dtype(column):
-        days = column.dt.tz_localize(None).dt.normalize()
-        texts = column.astype(object)
-    else:
-        texts = column.astype(object)
-        iso = {value: _iso_day(value) for value in set(texts.tolist())}
-        days = pd.to_datetime(texts.map(iso), errors="coerce", format="%Y-%m-%d")
-    failures: _Failures = [
-        (int(row) + 1, "statement_date", "not a date (YYYY-MM-DD or a year)", texts[row])
-        for row in np.flatnonzero(days.isna())
-    ]
-    return days.astype("datetime64[s]"), failures
-
-
-def _iso_day(value: object) -> str | None:
-    """Write one date as YYYY-MM-DD; a year alone is its last day; None when it is neither."""
-    if isinstance(value, bool | np.bool_):
-        return None
-    text = str(value).strip()
-    if isinstance(value, float) and value.is_integer():
-        text = str(int(value))  # a year in a column with a blank somewhere
-    if _YEAR.fullmatch(text):
-        return f"{text}-12-31" if _FIRST_YEAR <= int(text) <= _LAST_YEAR else None
-    if match := _ISO_DATE.fullmatch(text):
-        return "-".join(match.groups())
-    if match := _DOTTED_DATE.fullmatch(text):
-        return "-".join(reversed(match.groups()))
-    return None
-
-
-def _amounts(column: pd.Series[Any]) -> tuple[pd.Series[Any], _Failures]:
-    if pd.api.types.is_bool_dtype(column):
-        return pd.Series(np.nan, index=column.index), [
-            (row, str(column.name), "not a number", value)
-            for row, value in enumerate(column.tolist(), start=1)
-        ]
-    if pd.api.types.is_numeric_dtype(column):
-        numbers = column.to_numpy(dtype=float, na_value=np.nan)
-        unreadable = np.zeros(len(column), dtype=bool)
-    else:
-        texts = column.astype(object)
-        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        blank = np.fromiter((_is_blank(value) for value in texts), dtype=bool, count=len(texts))
-        unreadable = np.isnan(numbers) & ~blank
-    problems = [(unreadable, "not a number"), (np.abs(numbers) > LARGEST_AMOUNT, _TOO_LARGE)]
-    failures: _Failures = [
-        (int(row) + 1, str(column.name), problem, column.iloc[int(row)])
-        for bad, problem in problems
-        for row in np.flatnonzero(bad)
-    ]
-    return pd.Series(numbers), failures
-
-
-def _currencies(column: pd.Series[Any]) -> tuple[pd.Series[Any], _Failures]:
-    """One currency for all rows; a column without any entry is as good as no column."""
-    codes = [None if _is_blank(value) else str(value).strip() for value in column.tolist()]
-    present = [code for code in codes if code is not None]
-    failures: _Failures = []
-    if present:
-        main = max(sorted(set(present)), key=present.count)
-        for row, code in enumerate(codes, start=1):
-            if code is None:
-                failures.append((row, "currency", f"no currency, the others are {main}", None))
-            elif code != main:
-                failures.append((row, "currency", f"two currencies: {code} beside {main}", code))
-    return pd.Series(codes, dtype=object), failures
-
-
-def _doubled(frame: pd.DataFrame) -> _Failures:
-    keys = ["customer_id", "statement_date"]
-    readable = (frame["customer_id"] != "") & frame["statement_date"].notna()
-    doubled = frame.duplicated(keys, keep=False) & readable
-    return [
-        (int(row) + 1, "statement_date", "more than one statement of this customer and date",
-         frame["statement_date"][row].strftime("%Y-%m-%d"))
-        for row in np.flatnonzero(doubled)
-    ]  # fmt: skip
-
-
-def _data_error(failures: _Failures, ids: pd.Series[Any], where: str) -> DataError:
-    table = pd.DataFrame(
-        [(row, ids[row - 1], column, value, problem) for row, column, problem, value in failures],
-        columns=_FAILURE_COLUMNS,
-    ).sort_values("row", kind="stable", ignore_index=True)
-    kinds = [
-        f"{len(part):,} × {name} in {part['column'].iloc[0]} "
-        f"(first row {part['row'].iloc[0]:,}, customer {part['customer_id'].iloc[0]!r}, "
-        f"found {part['value'].iloc[0]!r})"
-        for name, part in table.groupby("problem", sort=False)
-    ]
-    return DataError(
-        f"{len(table):,} faults in {where}: {'; '.join(kinds)} — mend or remove these rows; "
-        "``failures`` lists every one",
-        table,
+def _judged(
+    frame: pd.DataFrame,
+    where: str,
+    decimal: str | None,
+    date_format: str | Sequence[str] | None,
+    wrong: Mapping[int, str],
+    *,
+    keep_extra: bool,
+) -> Statements:
+    """Type the cells of a table and part its rows; ``wrong`` are malformed rows, from 1."""
+    verdicts = _Verdicts(where)
+    for row, reason in wrong.items():
+        verdicts.add(row - 1, "malformed_row", reason)
+    cut = set(verdicts.rules)  # their fields may stand in the wrong column: only the id is read
+    frame.columns = pd.Index([str(name) for name in frame.columns])
+    notes: list[str] = []
+    typed = _typed(
+        frame, verdicts, cut, _money_reader(frame, cut, decimal, where, notes), date_format
     )
+    padded = [
+        c for c in frame["customer_id"] if isinstance(c, str) and c != c.strip() and c.strip()
+    ]
+    if padded:
+        notes.append(
+            f"white space around {len(padded):,} customer ids was cut off (such as {padded[0]!r})"
+        )
+    _copies(typed, verdicts)
+    result = _parted(frame, typed, verdicts, notes, keep_extra=keep_extra)
+    if not len(result.accepted) and (result.rejected["customer_id"] == "").all():
+        raise DataError(
+            f"none of the {_count(result.rows_read, 'row')} of {where} says whose statement it is "
+            f"— row 1: {result.rejected['reason'].iloc[0]}; write the ids as text",
+            result.rejected,
+        )
+    _warn_of_nameless(result.rejected, where)
+    return result
+
+
+def _money_reader(
+    frame: pd.DataFrame, cut: set[int], decimal: str | None, where: str, notes: list[str]
+) -> AmountReader:
+    columns = [frame[name] for name in AMOUNTS if name in frame]
+    texts = [
+        value
+        for column in columns
+        if not pd.api.types.is_numeric_dtype(column)
+        for place, value in enumerate(column.tolist())
+        if isinstance(value, str) and place not in cut
+    ]
+    if decimal is not None and not texts:
+        raise ModelError(
+            f"decimal is for money written as text; the money of {where} is numeric: leave it out"
+        )
+    marks = decimal_marks(texts, decimal, where)
+    if texts:
+        notes.append(f"decimal mark {marks.decimal!r}, {'given' if decimal else 'found'}")
+    return amount_reader(marks)
+
+
+def _typed(
+    frame: pd.DataFrame,
+    verdicts: _Verdicts,
+    cut: set[int],
+    read: AmountReader,
+    date_format: str | Sequence[str] | None,
+) -> pd.DataFrame:
+    """Return the canonical columns with their types; what cannot be read is blank and noted."""
+    if date_format is not None and pd.api.types.is_datetime64_any_dtype(frame["statement_date"]):
+        raise ModelError(
+            f"date_format is for dates written as text; those of {verdicts.where} are dates "
+            "already: leave it out"
+        )
+    ids = [read_id(value) for value in frame["customer_id"].tolist()]
+    for place, (_, problem) in enumerate(ids):
+        if problem and place not in cut:
+            rule = "missing" if problem == "is blank" else "unreadable"
+            verdicts.add(place, f"{rule}_customer_id", f"customer_id {problem}")
+    typed: dict[str, pd.Series[Any]] = {"customer_id": pd.Series([text for text, _ in ids])}
+    days, problems = read_days(frame["statement_date"], day_reader(date_format))
+    if cut:
+        days[sorted(cut)] = pd.NaT
+    typed["statement_date"] = days
+    verdicts.add_column("statement_date", "unreadable_statement_date", problems, cut)
+    for name in AMOUNTS:
+        if name in frame:
+            typed[name], problems = read_amounts(frame[name], read)
+            verdicts.add_column(name, "amount_not_a_number", problems, cut)
+    if "currency" in frame:
+        typed["currency"] = _currencies(frame, verdicts, cut)
+    return pd.DataFrame(typed)
+
+
+def _currencies(frame: pd.DataFrame, verdicts: _Verdicts, cut: set[int]) -> pd.Series[Any]:
+    """One currency for all rows; a column without any entry is as good as no column."""
+    cells = frame["currency"].tolist()
+    codes = [
+        None if is_blank(value) or place in cut else str(value).strip().upper()
+        for place, value in enumerate(cells)
+    ]
+    present = [code for code in codes if code is not None]
+    counts = {code: present.count(code) for code in sorted(set(present))}
+    if len(counts) > 1:
+        main = max(counts, key=lambda code: counts[code])
+        others = [p for p, code in enumerate(codes) if code not in (None, main)]
+        found = ", ".join(f"{code} in {_count(n, 'row')}" for code, n in counts.items())
+        raise DataError(
+            f"{verdicts.where} {'hold' if verdicts.where.endswith('s') else 'holds'} "
+            f"{len(counts)} currencies ({found}) — expected one, since money of two currencies is "
+            "never compared or added: rate each currency by itself",
+            pd.DataFrame(
+                [
+                    (p + 1, frame["customer_id"][p], "currency", cells[p], f"not {main}")
+                    for p in others
+                ],
+                columns=["row", "customer_id", "column", "value", "problem"],
+            ),
+        )
+    if counts:
+        blank = [f"is blank, others are in {present[0]}" if code is None else "" for code in codes]
+        verdicts.add_column("currency", "missing_currency", blank, cut)
+    return pd.Series(codes, dtype=object)
+
+
+def _copies(typed: pd.DataFrame, verdicts: _Verdicts) -> None:
+    """Judge the rows that are of one customer and date and broke no other rule."""
+    keys = ["customer_id", "statement_date"]
+    sound = typed.drop(index=list(verdicts.rules))
+    several = sound[sound.duplicated(keys, keep=False)]
+    statement = several.groupby(keys).ngroup()
+    said = statement[~several.duplicated()].value_counts()  # different rows of each statement
+    conflicting = statement.map(said) > 1
+    first = several.index.to_series().groupby(statement).transform("min")
+    for place, original in first[~conflicting].items():
+        if place != original:
+            verdicts.add(cast("int", place), "identical_copy", f"the same as row {original + 1:,}")
+    names = [name for name in AMOUNTS if name in several]
+    amounts = dict(zip(several.index, several[names].to_numpy(), strict=True))
+    rows: dict[int, list[int]] = {}
+    for place, number in statement[conflicting].items():
+        rows.setdefault(number, []).append(cast("int", place))
+    for places in rows.values():
+        reason = _conflict(places, names, np.array([amounts[place] for place in places]))
+        for place in places:
+            verdicts.add(place, "conflicting_copies", reason)
+
+
+def _conflict(places: Sequence[int], names: Sequence[str], amounts: NDArray[np.float64]) -> str:
+    """Say in which amounts the rows (n_rows, n_names) differ, by the first two of each."""
+    differing = []
+    for name, column in zip(names, amounts.T, strict=True):
+        values = list(dict.fromkeys("blank" if np.isnan(v) else f"{v:,}" for v in column.tolist()))
+        if len(values) > 1:
+            differing.append(f"{name} {' and '.join(values[:2])}")
+    rows = " and ".join(f"{place + 1:,}" for place in places[:2])
+    more = f" ({len(places):,} rows in all)" if len(places) > 2 else ""
+    return f"rows {rows}{more} of one date differ: {', '.join(differing)}"
+
+
+def _parted(
+    frame: pd.DataFrame,
+    typed: pd.DataFrame,
+    verdicts: _Verdicts,
+    notes: Sequence[str],
+    *,
+    keep_extra: bool,
+) -> Statements:
+    extra = [name for name in frame.columns if name not in typed.columns]
+    places = sorted(verdicts.rules)
+    accepted = typed.join(frame[extra]) if keep_extra and extra else typed
+    rejected = pd.DataFrame(
+        {
+            "row": np.array(places, dtype=np.int64) + 1,
+            "rule": pd.Series([verdicts.rules[p] for p in places], dtype=object),
+            "reason": pd.Series(["; ".join(verdicts.reasons[p]) for p in places], dtype=object),
+            "customer_id": typed["customer_id"].iloc[places].to_numpy(),
+            "statement_date": typed["statement_date"].iloc[places].to_numpy(),
+        }
+    )
+    for name, text in _source_text(frame, places):
+        rejected[f"{name} (source)" if name in _REJECTED else name] = text
+    return Statements(accepted.drop(index=places).reset_index(drop=True), rejected, tuple(notes))
+
+
+def _source_text(frame: pd.DataFrame, places: list[int]) -> Iterator[tuple[str, pd.Series[Any]]]:
+    for name in frame.columns:
+        if name != "customer_id":
+            cells = frame[name].iloc[places].tolist()
+            texts = [None if is_blank(value) else str(value) for value in cells]
+            yield name, pd.Series(texts, dtype=object)
+
+
+def _warn_of_nameless(rejected: pd.DataFrame, where: str) -> None:
+    nameless = rejected[rejected["customer_id"] == ""]
+    if len(nameless):
+        rows = listing((int(row) for row in nameless["row"]), 9)
+        warnings.warn(
+            f"{_count(len(nameless), 'row')} of {where} without a customer id that can be read "
+            f"(row {rows}) — counted for nobody; fill in the ids",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@
         A = current assets / current liabilities      C = current liabilities / net worth
         B = quick assets / current liabilities        D = total liabilities / net worth
         quick assets = current assets − inventory
-    limit = WA × percentage(E)
+    limit = WA × percentage(E), rounded down to the cent
 
 The percentages stand in a table that is data: :data:`WORKING_ASSET_TABLE`. It is printed with
 two decimals and gaps between its rows (… −0.4, then −0.39 …); here every E has exactly one class.
@@ -29,9 +29,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from credit_portfolio.errors import DataError, ModelError, listing
+from credit_portfolio.limits.cells import LARGEST_AMOUNT
 from credit_portfolio.limits.statements import (
+    AMOUNTS,
     REQUIRED_AMOUNTS,
     DateLike,
+    Statements,
     check_statements,
     latest_statements,
     to_day,
@@ -50,6 +53,11 @@ BOUND_TOLERANCE = 1e-9
 # last digit: a thousandth covers three-digit figures rounded upward of 1,500, and is too small to
 # hide a line in the wrong column. Relative, so that the unit of money does not matter.
 CONSISTENCY_TOLERANCE = 1e-3
+
+# A limit of 17.50 may come out of floating point as 17.499999999999996, and must not be rounded
+# down to 17.49. Reading, adding, weighing and dividing cost half a unit in the last place each of
+# the largest amount: fewer than eight halves in all.
+_ROUNDING_ERROR = 4 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -174,6 +182,8 @@ class LimitReason(StrEnum):
     """Why a limit is what it is. Where several apply, the one that stands first here counts."""
 
     STATEMENT_AFTER_AS_OF = "statement_after_as_of"
+    UNREADABLE_STATEMENT = "unreadable_statement"
+    CONFLICTING_STATEMENTS = "conflicting_statements"
     STATEMENT_TOO_OLD = "statement_too_old"
     MISSING_AMOUNT = "missing_amount"
     INCONSISTENT_STATEMENT = "inconsistent_statement"
@@ -188,10 +198,17 @@ class LimitReason(StrEnum):
 EXPLANATIONS: Mapping[LimitReason, str] = MappingProxyType(
     {
         LimitReason.STATEMENT_AFTER_AS_OF: (
-            "No limit: the first statement, of {statement_date:%Y-%m-%d}, was not known then."
+            "No limit: the first statement is of {statement_date:%Y-%m-%d}, after "
+            "{as_of:%Y-%m-%d}, so it was not known then."
+        ),
+        LimitReason.UNREADABLE_STATEMENT: "No limit: the statement cannot be read: {details}.",
+        LimitReason.CONFLICTING_STATEMENTS: (
+            "No limit: the statements of {statement_date:%Y-%m-%d} contradict each other: "
+            "{details}."
         ),
         LimitReason.STATEMENT_TOO_OLD: (
-            "No limit: the latest statement is of {statement_date:%Y-%m-%d}, {age_days:,} days old."
+            "No limit: the latest statement is of {statement_date:%Y-%m-%d}, {age_days:,} days "
+            "before {as_of:%Y-%m-%d}; at most {max_age_days:,} are allowed."
         ),
         LimitReason.MISSING_AMOUNT: (
             "Not ratable: the statement of {statement_date:%Y-%m-%d} does not give {details}."
@@ -244,7 +261,7 @@ LIMIT_COLUMNS = (
 
 
 def working_asset_limits(
-    statements: pd.DataFrame,
+    statements: pd.DataFrame | Statements,
     table: WorkingAssetTable = WORKING_ASSET_TABLE,
     *,
     rounding: Rounding = "continuous",
@@ -252,16 +269,19 @@ def working_asset_limits(
     as_of: DateLike | None = None,
     max_age_days: int | None = None,
     consistency_tolerance: float = CONSISTENCY_TOLERANCE,
+    unit: float | None = 0.01,
 ) -> pd.DataFrame:
     """Set each customer's credit limit by the working-asset model.
 
     Each customer's latest statement counts, on or before ``as_of`` where that is given. A customer
-    whose statement cannot be rated gets the limit 0 and the reason; the others are unaffected.
+    whose statement cannot be read or rated gets the limit 0 and the reason; the others are
+    unaffected. A row that cannot be read and is older than one that can is no hindrance.
 
     Parameters
     ----------
-    statements : pandas.DataFrame
-        One row a statement: ``customer_id``, ``statement_date``, ``current_assets``, ``inventory``,
+    statements : pandas.DataFrame or Statements
+        What :func:`read_statements` returns, or a table with one row a statement:
+        ``customer_id``, ``statement_date``, ``current_assets``, ``inventory``,
         ``current_liabilities``, ``total_liabilities`` and ``net_worth`` (or ``total_assets``), in
         one unit of money; see :mod:`credit_portfolio.limits.statements`.
     table : WorkingAssetTable
@@ -276,16 +296,19 @@ def working_asset_limits(
         With ``as_of``: a statement older than this gives no limit.
     consistency_tolerance : float
         By how much, as a fraction of the larger, two amounts may miss each other.
+    unit : float, optional
+        Limits are rounded down to whole multiples of it: to the cent, unless said otherwise. Of
+        statements in millions a cent is 10,000: pass 1e-8 there, or None for limits as computed.
 
     Returns
     -------
     pandas.DataFrame
         One row a customer, index ``customer_id`` (text, sorted). ``limit`` is money in the unit of
-        the statements, not rounded and never negative. ``class`` and ``percentage`` (a fraction)
-        follow E also where working assets are not positive; they are missing where the statement
-        is not ratable. ``evaluation_value`` and two ratios are infinite without current
-        liabilities. ``reason`` is a :class:`LimitReason`, ``explanation`` a sentence with the
-        numbers; ``currency`` is missing where the statements name none.
+        the statements, rounded down to ``unit`` and never negative. ``class`` and ``percentage``
+        (a fraction) follow E also where working assets are not positive; they are missing where
+        the statement is not ratable. ``evaluation_value`` and two ratios are infinite without
+        current liabilities. ``reason`` is a :class:`LimitReason`, ``explanation`` a sentence with
+        the numbers; ``currency`` is missing where the statements name none.
 
     Raises
     ------
@@ -294,6 +317,11 @@ def working_asset_limits(
         :func:`~credit_portfolio.limits.statements.check_statements`.
     ModelError
         When an argument is out of its range.
+
+    Warns
+    -----
+    UserWarning
+        When rows of a DataFrame have no customer id: they count for nobody.
 
     Examples
     --------
@@ -312,8 +340,10 @@ def working_asset_limits(
         raise ModelError("max_age_days counts back from as_of — give as_of, and 0 days or more")
     if not 0 <= consistency_tolerance < 1:
         raise ModelError(f"consistency_tolerance={consistency_tolerance} — expected one in [0, 1)")
-    checked = check_statements(statements)
-    if tangible and "intangible_assets" not in checked:
+    if unit is not None and not 1 / LARGEST_AMOUNT <= unit <= LARGEST_AMOUNT:
+        raise ModelError(f"unit={unit} — expected an amount of money above 0, or None")
+    checked = statements if isinstance(statements, Statements) else check_statements(statements)
+    if tangible and "intangible_assets" not in checked.accepted:
         raise DataError(
             "the statements lack the column 'intangible_assets' — tangible net worth needs it; add "
             "it or leave tangible=False",
@@ -325,8 +355,11 @@ def working_asset_limits(
     conflicts = _contradictions(latest, consistency_tolerance)
     sheet = _ratios(latest, tangible)
     age = (day - latest["statement_date"]).dt.days if day is not None else None
+    conflicting = (latest["rule"] == "conflicting_copies").to_numpy()
     tests: dict[LimitReason, _Flags] = {
         LimitReason.STATEMENT_AFTER_AS_OF: latest["later"].to_numpy(dtype=bool),
+        LimitReason.UNREADABLE_STATEMENT: (latest["rule"] != "").to_numpy() & ~conflicting,
+        LimitReason.CONFLICTING_STATEMENTS: conflicting,
         LimitReason.MISSING_AMOUNT: gaps.to_numpy() != "",
         LimitReason.INCONSISTENT_STATEMENT: conflicts.to_numpy() != "",
         **_tests_of_ratios(sheet),
@@ -335,8 +368,13 @@ def working_asset_limits(
         tests[LimitReason.STATEMENT_TOO_OLD] = (age > max_age_days).to_numpy()
     sheet["reason"] = _first_reason(tests, len(latest))
     _rate(sheet, table, rounding)
-    details = gaps.where(gaps != "", conflicts)
-    return _explained(sheet, details, age)
+    if unit is not None:
+        sheet["limit"] = _rounded_down(sheet["limit"].to_numpy(), _size(latest), unit)
+    details = latest["reason"].where(latest["rule"] != "", gaps.where(gaps != "", conflicts))
+    facts = sheet.assign(details=details, as_of=day, max_age_days=max_age_days)
+    # A row without a date has no age; it is never told as too old.
+    facts["age_days"] = 0 if age is None else age.fillna(0).astype(int)
+    return _explained(sheet, facts)
 
 
 def _amount(latest: pd.DataFrame, name: str) -> _Floats:
@@ -465,10 +503,21 @@ def _rate(sheet: pd.DataFrame, table: WorkingAssetTable, rounding: Rounding) -> 
     sheet["limit"] = np.where(ratable & (worth > 0), percentages * worth, 0.0)
 
 
-def _explained(
-    sheet: pd.DataFrame, details: pd.Series[Any], age: pd.Series[Any] | None
-) -> pd.DataFrame:
-    facts = sheet.assign(details=details, age_days=0 if age is None else age)
+def _size(latest: pd.DataFrame) -> _Floats:
+    """Return the sum of a statement's amounts without their signs; blank counts 0."""
+    names = [name for name in AMOUNTS if name in latest]
+    return latest[names].abs().sum(axis=1).to_numpy(dtype=float)
+
+
+def _rounded_down(limit: _Floats, size: _Floats, unit: float) -> _Floats:
+    """Round down to multiples of a unit; one missed by no more than rounding error is kept."""
+    multiples = np.floor((limit + _ROUNDING_ERROR * size) / unit)
+    per = round(1 / unit)  # 57 / 100 is 0.57, and 57 * 0.01 is 0.5700000000000001
+    rounded = multiples / per if per > 0 and 1 / per == unit else multiples * unit
+    return np.where(limit > 0, rounded, 0.0)
+
+
+def _explained(sheet: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
     sheet["explanation"] = [
         EXPLANATIONS[LimitReason(row["reason"])].format_map(row)
         for row in facts.to_dict(orient="records")
