@@ -3,6 +3,7 @@
 ::
 
     [ledger]    profile, columns, as_of, currency, separator, decimal, date_format
+    [statements] columns, separator, decimal, date_format
     [returns]   markup, funding_rate, period, maturity_days, min_periods, late_settlement,
                 provisions = {days, rates, basis}
     [limits]    table, rounding, tangible, max_age_days
@@ -13,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +39,23 @@ class LedgerSettings:
 
     profile: str | None = None
     columns: dict[str, str] | None = None
-    as_of: str | None = None
+    as_of: str | datetime.date | None = None
     currency: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    date_format: str | None = None
+
+    def __post_init__(self) -> None:
+        """TOML has dates of its own; a run record has text."""
+        if isinstance(self.as_of, datetime.date):
+            object.__setattr__(self, "as_of", self.as_of.isoformat())
+
+
+@dataclass(frozen=True, slots=True)
+class StatementSettings:
+    """How the statements are read; see ``read_statements``."""
+
+    columns: dict[str, str] | None = None
     separator: str | None = None
     decimal: str | None = None
     date_format: str | None = None
@@ -105,6 +122,7 @@ class Settings:
     """
 
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    statements: StatementSettings = field(default_factory=StatementSettings)
     returns: ReturnSettings = field(default_factory=ReturnSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -212,6 +230,8 @@ def _fits(value: Any, hint: Any) -> bool:
         )
     if hint in (float, int) and isinstance(value, bool):
         return False
+    if hint is datetime.date:
+        return type(value) is datetime.date  # with a time of day it is none
     return isinstance(value, (int, float) if hint is float else hint)
 
 
@@ -221,6 +241,12 @@ def _in_words(hint: Any) -> str:
         if get_origin(part) is Literal:
             words += [repr(choice) for choice in get_args(part)]
         elif part is not type(None):
-            plain = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+            plain = {
+                float: "a number",
+                int: "a whole number",
+                str: "text",
+                bool: "true or false",
+                datetime.date: "a day such as 2023-12-31",
+            }
             words.append(plain.get(part, str(part)))
     return " or ".join(words)

@@ -71,6 +71,8 @@ def test_options_win_over_the_file_and_none_leaves_it(tmp_path: Path) -> None:
         ("[returns]\nperiod = 'week'", "expected 'month' or 'quarter' or 'year'"),
         ("[model]\nintervals = [1, 'x']", "model.intervals"),
         ("[limits]\ntangible = 1", "limits.tangible .* expected true or false"),
+        ("[ledger]\nas_of = 2023-12-31T00:00:00", "ledger.as_of .* expected text or a day such as"),
+        ("[statements]\nseperator = ';'", "statements.seperator.*Did you mean 'separator'"),
         ("model = 3", "model in .* is 3"),
         ("[model", "is not TOML"),
     ],
@@ -83,6 +85,24 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(cp.ModelError, match=r"cannot read settings .*nothing\.toml"):
         Settings.from_toml(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize("day", ["2023-12-31", '"2023-12-31"'])
+def test_a_day_may_be_text_or_a_date_of_toml(tmp_path: Path, day: str) -> None:
+    settings = Settings.from_toml(write(tmp_path, f"[ledger]\nas_of = {day}"))
+    assert settings.ledger.as_of == "2023-12-31"
+    assert settings.to_dict()["ledger"]["as_of"] == "2023-12-31"
+
+
+def test_statements_have_a_table_of_their_own(tmp_path: Path) -> None:
+    text = '[statements]\nseparator = ";"\ndecimal = ","\ncolumns = { net_worth = "EK" }'
+    s = Settings.from_toml(write(tmp_path, text)).statements
+    assert (s.separator, s.decimal, s.columns, s.date_format) == (
+        ";",
+        ",",
+        {"net_worth": "EK"},
+        None,
+    )
 
 
 def test_edges_follow_the_markup() -> None:
