@@ -1,7 +1,7 @@
 """The command line; it has no logic of its own.
 
 Exit codes: 0 done, 1 data (also: a result that cannot be written), 2 infeasible, 3 solver,
-64 usage (also: settings that are wrong).
+64 usage (also: settings that are wrong), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from credit_portfolio.errors import (
     CreditPortfolioError,
@@ -41,12 +42,32 @@ _USAGE = 64
 _INTERRUPTED = 130
 _SHOWN_FAILURES = 10
 
+
+class _InterruptedError(Exception):
+    """Ctrl-C, in a form that Typer leaves to us: its own way with it depends on its version."""
+
+
+class _Commands(TyperGroup):
+    """The commands; an interrupt within any of them comes out as ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, RuntimeError) as error:
+            from credit_portfolio.job import is_interrupt
+
+            if is_interrupt(error):
+                raise _InterruptedError from error
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Credit limits and receivables as a portfolio.",
-    epilog="Exit codes: 0 done, 1 data, 2 infeasible, 3 solver, 64 usage.",
+    epilog="Exit codes: 0 done, 1 data, 2 infeasible, 3 solver, 64 usage, 130 interrupted.",
 )
 
 Invoices = Annotated[Path, typer.Argument(help="Ledger of invoices: CSV (.gz too) or Parquet.")]
@@ -78,6 +99,15 @@ def allocate(
     separator: Separator = None,
     decimal: Decimal = None,
     date_format: DateFormat = None,
+    statements_separator: Annotated[
+        str | None, typer.Option(help="Column separator of the statements.")
+    ] = None,
+    statements_decimal: Annotated[
+        str | None, typer.Option(help="Decimal mark of the statements: . or ,")
+    ] = None,
+    statements_date_format: Annotated[
+        str | None, typer.Option(help="Format of dates in the statements.")
+    ] = None,
     markup: Annotated[
         str | None, typer.Option(help="Markup on cost (0.25), or a column that holds it.")
     ] = None,
@@ -109,6 +139,11 @@ def allocate(
     chosen = _settings(
         settings,
         ledger=_ledger_options(profile, as_of, currency, separator, decimal, date_format),
+        statements={
+            "separator": statements_separator,
+            "decimal": statements_decimal,
+            "date_format": statements_date_format,
+        },
         returns={
             "markup": _number_or_text(markup),
             "funding_rate": funding_rate,
@@ -151,11 +186,10 @@ def demo(
         "These data are simulated: customers, invoices and statements were drawn by a random "
         f"generator (seed {seed}) and belong to nobody."
     )
-    folder = job.make_folder(out)
-    with _progress() as show:
+    with job.results_folder(out) as folder, _progress() as show:
         show("simulating a book")
         book = simulate_book(customers, invoices, seed=seed)
-        ledger_file, statement_file = book.write(folder)
+        ledger_file, statement_file = book.write(out)
         chosen = Settings.from_mapping(
             {
                 "ledger": {"as_of": f"{book.as_of:%Y-%m-%d}"},
@@ -175,7 +209,7 @@ def demo(
         )
     typer.echo(notice)
     typer.echo(allocation)
-    _say_where(folder)
+    _say_where(out)
 
 
 @app.command()
@@ -184,22 +218,32 @@ def limits(
     as_of: AsOf = None,
     out: Out = None,
     settings: File = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    date_format: DateFormat = None,
 ) -> None:
     """Compute each customer's credit limit from his latest statement."""
     from credit_portfolio import job
     from credit_portfolio.export import write_csv, write_excel
 
-    chosen = _settings(settings)
-    folder = None if out is None else job.make_folder(out)
-    with _progress() as show:
-        show("rating the statements")
-        rated = job.rate(statements, chosen, as_of or chosen.ledger.as_of)
+    options = {"separator": separator, "decimal": decimal, "date_format": date_format}
+    chosen = _settings(settings, statements=options)
+    day = as_of or chosen.ledger.as_of
+    with job.results_folder(out) as folder:
+        with _progress() as show:
+            show("rating the statements")
+            sheets = job.read_sheets(statements, chosen)
+            rated = job.rate(sheets, chosen, day)
+        if folder is not None:
+            write_csv(rated, folder / "limits.csv", money=job.LIMIT_MONEY)
+            write_excel({"limits": rated}, folder / "limits.xlsx", style=job.limit_style)
+            job.write_rejected(sheets.rejected, folder / "rejected_statements.csv")
     typer.echo(rated[["limit", "class", "evaluation_value", "reason"]].to_string())
-    typer.echo(f"\nsum of limits {rated['limit'].sum():,.2f} for {len(rated):,} customers")
-    if folder is not None:
-        write_csv(rated, folder / "limits.csv")
-        write_excel({"limits": rated}, folder / "limits.xlsx")
-        _say_where(folder)
+    known = f" as of {day}" if day else ""
+    typer.echo(f"\nsum of limits {rated['limit'].sum():,.2f} for {len(rated):,} customers{known}")
+    if len(sheets.rejected):
+        typer.echo(job.rejected_statements(sheets, folder))
+    _say_where(folder)
 
 
 @app.command()
@@ -220,15 +264,15 @@ def quality(
 
     options = _ledger_options(profile, as_of, currency, separator, decimal, date_format)
     chosen = _settings(settings, ledger=options)
-    folder = None if out is None else job.make_folder(out)
-    with _progress() as show:
-        show("reading the ledger")
-        ledger = job.read_ledger(invoices, chosen)
+    with job.results_folder(out) as folder:
+        with _progress() as show:
+            show("reading the ledger")
+            ledger = job.read_ledger(invoices, chosen)
+        if folder is not None:
+            write_csv(ledger.quality.rules, folder / "quality.csv", index=False)
+            job.write_rejected(ledger.quality.rejected, folder / "rejected.csv")
     typer.echo(ledger.quality)
-    if folder is not None:
-        write_csv(ledger.quality.rules, folder / "quality.csv", index=False)
-        job.write_rejected(ledger, folder)
-        _say_where(folder)
+    _say_where(folder)
 
 
 @app.callback(invoke_without_command=True)
@@ -250,8 +294,8 @@ def main() -> None:
         typer.echo(f"{_kind(error)}: {error}", err=True)
         _show_failures(error)
         sys.exit(_exit_code(error))
-    except KeyboardInterrupt:
-        typer.echo("interrupted; nothing half-written is left", err=True)
+    except (_InterruptedError, KeyboardInterrupt):
+        typer.echo("interrupted; no half-written file is left", err=True)
         sys.exit(_INTERRUPTED)
     except SystemExit as stop:
         # The only exit 2 that comes from within is Typer's own, for wrong usage.

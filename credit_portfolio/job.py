@@ -8,14 +8,15 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from credit_portfolio.errors import CreditPortfolioError, ModelError, OutputError
+from credit_portfolio.errors import ModelError, OutputError
 from credit_portfolio.export import whole_file, write_csv
+from credit_portfolio.ledger.quality import money_text
 from credit_portfolio.ledger.source import open_ledger
 from credit_portfolio.limits import (
     WORKING_ASSET_TABLE,
@@ -32,12 +33,14 @@ from credit_portfolio.version import __version__
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from credit_portfolio.allocation import Allocation
+    from credit_portfolio.ledger.quality import LedgerQuality
     from credit_portfolio.ledger.source import Ledger
+    from credit_portfolio.limits import Statements
 
     Path_ = str | os.PathLike[str]
 
@@ -45,6 +48,9 @@ _LIMIT_TABLES = {
     "encyclopaedia": WORKING_ASSET_TABLE,
     "system": WORKING_ASSET_TABLE_OF_SYSTEM,
 }
+LIMIT_MONEY = ("limit", "working_capital", "net_worth", "working_assets")
+"""Columns of the limits that are amounts of money."""
+
 # What the figures depend on; their versions go into the run record.
 _PARTS = ("numpy", "scipy", "pandas", "cvxpy", "clarabel", "ibis-framework", "duckdb")
 _READ_AT_ONCE = 1 << 20
@@ -105,11 +111,14 @@ def allocate(
     settings : Settings, optional
     out : path, optional
         Folder for report.html, allocation.csv, allocation.xlsx, allocation.json and run.json, and
-        rejected.csv where rows of the ledger were rejected. It is made if it is not there.
+        rejected.csv and rejected_statements.csv where rows were rejected. It is made if it is not
+        there.
     progress : callable, optional
         Called with the name of each stage as it begins.
     notes : sequence of str, optional
         Sentences that the report shows first.
+
+    The findings of the allocation begin with the rows of the files that were rejected.
 
     Returns
     -------
@@ -118,19 +127,20 @@ def allocate(
     Raises
     ------
     CreditPortfolioError
-        As each part says. run.json is written in this case too, with the status and the message.
+        As each part says. run.json is written in this case too, with the status and the message,
+        and also when the run is interrupted.
     """
     settings = settings or Settings()
-    folder = None if out is None else make_folder(out)
     record = Record(settings)
-    try:
-        allocation = _allocate(invoices, statements, settings, folder, record, progress, notes)
-    except CreditPortfolioError as error:
-        record.status, record.message = type(error).__name__, str(error)
-        if folder is not None:
-            _write_record(record, folder)
-        raise
-    return allocation
+    with results_folder(out) as folder:
+        try:
+            return _allocate(invoices, statements, settings, folder, record, progress, notes)
+        except BaseException as error:
+            record.status = "interrupted" if is_interrupt(error) else type(error).__name__
+            record.message = str(error)
+            if folder is not None:
+                _write_record(record, folder)
+            raise
 
 
 def _allocate(
@@ -147,23 +157,30 @@ def _allocate(
         ledger = read_ledger(invoices, settings)
     with _stage("building the return panel", record, progress):
         panel = _panel(ledger, settings)
-    limits = None
+    limits = sheets = None
     if statements is not None:
         with _stage("rating the statements", record, progress):
             record.inputs.append(fingerprint(statements))
-            limits = rate(statements, settings, as_of=ledger.as_of.isoformat())
+            sheets = read_sheets(statements, settings)
+            limits = rate(sheets, settings, as_of=ledger.as_of)
     with _stage("finding the shares", record, progress):
         model = _model(settings, ledger.currency)
         exposure = ledger.exposure()
         model.fit(panel, limits=limits, current=exposure if exposure.sum() > 0 else None)
-        allocation: Allocation = model.allocation_
+        allocation = _with_source(model.allocation_, ledger, sheets, folder)
     record.status, record.message = "optimal", str(allocation.certificate)
     record.results = _results(ledger, allocation)
     if folder is not None:
         with _stage("writing the results", record, progress):
-            _write(allocation, ledger, folder, notes)
+            _write(allocation, ledger, sheets, folder, notes)
         _write_record(record, folder)
     return allocation
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether somebody pressed Ctrl-C; in the midst of a query DuckDB has a word of its own."""
+    own = isinstance(error, RuntimeError) and "Query interrupted" in str(error)
+    return own or isinstance(error, KeyboardInterrupt)
 
 
 def read_ledger(invoices: Path_, settings: Settings) -> Ledger:
@@ -182,17 +199,36 @@ def read_ledger(invoices: Path_, settings: Settings) -> Ledger:
     )
 
 
-def rate(statements: Path_, settings: Settings, as_of: str | None = None) -> pd.DataFrame:
-    """Return the working-asset limits of a statements file as the settings say."""
+def read_sheets(statements: Path_, settings: Settings) -> Statements:
+    """Read the customers' statements as the settings say."""
+    s = settings.statements
+    return read_statements(
+        statements,
+        columns=s.columns,
+        separator=s.separator,
+        decimal=s.decimal,
+        date_format=s.date_format,
+    )
+
+
+def rate(
+    statements: Statements, settings: Settings, as_of: str | dt.date | None = None
+) -> pd.DataFrame:
+    """Return the working-asset limits of statements as the settings say."""
     s = settings.limits
     return working_asset_limits(
-        read_statements(statements),
+        statements,
         table=_LIMIT_TABLES[s.table],
         rounding=s.rounding,
         tangible=s.tangible,
         as_of=as_of,
         max_age_days=s.max_age_days,
     )
+
+
+def limit_style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:
+    """Say how a number of the limits' sheet is shown."""
+    return "money" if column in LIMIT_MONEY else "share" if column == "percentage" else None
 
 
 def fingerprint(path: Path_) -> dict[str, Any]:
@@ -225,6 +261,97 @@ def make_folder(out: Path_) -> Path:
             f"cannot write into {folder}: {error.strerror or error}; choose another with --out"
         ) from error
     return folder
+
+
+@contextmanager
+def results_folder(out: Path_ | None) -> Iterator[Path | None]:
+    """Make the output folder for a while of work; one that stays empty is taken away on failure.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be made or written to.
+    """
+    if out is None:
+        yield None
+        return
+    place = Path(out)
+    made = [folder for folder in (place, *place.parents) if not folder.exists()]
+    try:
+        yield make_folder(out)
+    except BaseException:
+        with suppress(OSError):  # one that is not empty stays, and those above it
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
+def _with_source(
+    allocation: Allocation, ledger: Ledger, sheets: Statements | None, folder: Path | None
+) -> Allocation:
+    """Say in the allocation which file it comes from, and which rows of it do not count."""
+    quality = ledger.quality
+    known = {
+        "as_of": ledger.as_of.isoformat(),
+        "source": quality.file_name,
+        "rows_read": quality.rows_read,
+        "rows_rejected": quality.rows_rejected,
+    }
+    first = [_rejected_invoices(quality, folder)]
+    if sheets is not None:
+        first.append(rejected_statements(sheets, folder))
+    late = quality.findings.set_index("finding")["rows"].get("dated_after_today", 0)
+    if late:
+        first.append(
+            f"{_rows(late)} of the ledger {_is(late)} dated after today; see the ledger's quality"
+        )
+    return replace(
+        allocation,
+        summary=known | allocation.summary,
+        findings=(*filter(None, first), *allocation.findings),
+    )
+
+
+def _rejected_invoices(quality: LedgerQuality, folder: Path | None) -> str:
+    count = quality.rows_rejected
+    if not count:
+        return ""
+    money = f"{money_text(quality.amount_rejected)} {quality.currency}".rstrip()
+    blank = quality.rows_without_readable_amount
+    unread = f", and {blank:,} without a readable amount" if blank else ""
+    return (
+        f"{count:,} of {_rows(quality.rows_read)} of the ledger ({money}{unread}) {_was(count)} "
+        f"rejected; {_where_rejected('rejected.csv', folder)}"
+    )
+
+
+def rejected_statements(sheets: Statements, folder: Path | None) -> str:
+    """Say how many rows of the statements were rejected, and where they are; empty for none."""
+    count = len(sheets.rejected)
+    if not count:
+        return ""
+    where = _where_rejected("rejected_statements.csv", folder)
+    return (
+        f"{count:,} of {_rows(sheets.rows_read)} of the statements {_was(count)} rejected; {where}"
+    )
+
+
+def _where_rejected(name: str, folder: Path | None) -> str:
+    if folder is None:
+        return f"give a folder with --out to get them with reasons in {name}"
+    return f"{name} has them with reasons"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 @contextmanager
@@ -298,11 +425,19 @@ def _results(ledger: Ledger, allocation: Allocation) -> dict[str, Any]:
     }
 
 
-def _write(allocation: Allocation, ledger: Ledger, folder: Path, notes: Sequence[str]) -> None:
+def _write(
+    allocation: Allocation,
+    ledger: Ledger,
+    sheets: Statements | None,
+    folder: Path,
+    notes: Sequence[str],
+) -> None:
     allocation.to_csv(folder / "allocation.csv")
     allocation.to_excel(folder / "allocation.xlsx")
     allocation.to_json(folder / "allocation.json")
-    write_rejected(ledger, folder)
+    write_rejected(ledger.quality.rejected, folder / "rejected.csv")
+    if sheets is not None:
+        write_rejected(sheets.rejected, folder / "rejected_statements.csv")
     write_report(
         allocation,
         folder / "report.html",
@@ -312,14 +447,12 @@ def _write(allocation: Allocation, ledger: Ledger, folder: Path, notes: Sequence
     )
 
 
-def write_rejected(ledger: Ledger, folder: Path) -> Path | None:
+def write_rejected(rejected: pd.DataFrame, path: Path) -> None:
     """Write the rejected rows with their reasons; no file where there are none."""
-    path = folder / "rejected.csv"
-    if not ledger.quality.rows_rejected:
+    if rejected.empty:
         path.unlink(missing_ok=True)
-        return None
-    write_csv(ledger.quality.rejected, path, index=False)
-    return path
+    else:
+        write_csv(rejected, path, index=False)
 
 
 def _write_record(record: Record, folder: Path) -> None:
