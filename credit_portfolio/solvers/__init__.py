@@ -18,7 +18,7 @@ from credit_portfolio.program.certificate import (
     infeasibility_margin,
 )
 from credit_portfolio.program.columns import Columns, workers
-from credit_portfolio.solvers import cvxpy_, feasibility, tie_break
+from credit_portfolio.solvers import cvxpy_, dask_, feasibility, tie_break
 from credit_portfolio.solvers.dual_newton import (
     refuse_options,
     solve_dual_newton,
@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from credit_portfolio.program.program import CreditProgram
 
     Vector = NDArray[np.float64]
+    Check = Callable[[Mapping[str, Any]], None]
     BackEnd = Callable[[CreditProgram, float, Mapping[str, Any]], Candidate]
 
-# Our own solvers by name. Every other name is looked up among cvxpy's installed solvers.
-_BACK_ENDS: dict[str, BackEnd] = {
-    "dual_newton": solve_dual_newton,
-    "interior_point": solve_interior_point,
+# Our own solvers by name: what checks their options, and what runs them. Every other name is looked
+# up among cvxpy's installed solvers.
+_BACK_ENDS: dict[str, tuple[Check, BackEnd]] = {
+    "dask": (dask_.check_options, dask_.solve_with_dask),
+    "dual_newton": (refuse_options, solve_dual_newton),
+    "interior_point": (refuse_options, solve_interior_point),
 }
 
 # What "auto" takes, and what it asks where no proof was reached.
@@ -71,7 +74,8 @@ def solve(
     program : CreditProgram
     solver : str, default "auto"
         "auto" takes our own "dual_newton", and Clarabel where that reaches no proof. Otherwise
-        "dual_newton", "interior_point", or any installed cvxpy solver by its name, in any case.
+        "dual_newton", "interior_point", "dask" (the method of dual_newton over the workers of a
+        Dask cluster), or any installed cvxpy solver by its name, in any case.
     tolerance : float, default 1e-9
         The largest relative residual with which an answer counts as optimal.
     start : Solution, optional
@@ -114,7 +118,7 @@ def solve(
     chosen = _OWN if solver == "auto" else solver.lower()
     # Also where no solver is needed in the end: a misspelt name must not pass unnoticed.
     if chosen in _BACK_ENDS:
-        refuse_options(chosen, options)
+        _BACK_ENDS[chosen][0](options)
     else:
         cvxpy_.check_request(chosen, options)
     multipliers = _multipliers(program, chosen, start)
@@ -163,7 +167,7 @@ def _run(
     if multipliers is not None:
         return solve_dual_newton(program, tolerance, options, multipliers)
     if name in _BACK_ENDS:
-        return _BACK_ENDS[name](program, tolerance, options)
+        return _BACK_ENDS[name][1](program, tolerance, options)
     return cvxpy_.solve_with_cvxpy(program, name, tolerance, options)
 
 

@@ -8,6 +8,9 @@ between rounds; what a round needs of an earlier one is computed again from its 
 
 sample
     A random part of the customers of each piece gives the first multipliers.
+approach
+    Newton steps with the Hessian that is expected when the multipliers are a little uncertain: they
+    mend what the sample missed, by messages as small as those of newton.
 newton
     K w and the Gram matrix of the customers between their bounds: k + q and (k + q)² numbers.
 sift
@@ -26,7 +29,7 @@ import math
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,6 +91,9 @@ _CONNECT_SECONDS, _WORKER_SECONDS = 5.0, 60.0
 # Lengths of a Newton step that one round of the line search looks at.
 _LENGTHS, _LENGTH_ROUNDS = 15, 3
 
+# The first band has every thirty-second customer, each further one a third of those, down to ten
+# for each multiplier, which place it well; fewer would be noise.
+_BAND, _NARROWER, _LEAST_BAND = 1 / 32, 3.0, 10
 # Sums of 100,000 rounded products end at 2e-14; another step would only move the rounding.
 _FINE_ENOUGH = 1e-13
 # y + δ of a multiplier that ends at zero is rounding: a unit in the last place of either.
@@ -103,14 +109,14 @@ class Round:
     Attributes
     ----------
     name : str
-        "load", "sample", "survey", "newton", "lengths", "sift", "certify", "shares" or "write".
+        "load", "sample", "survey", "newton", "approach", "lengths", "sift", "certify", "shares" or "write".
     pieces : int
     sent, received : int
         Bytes of the numbers that went to all workers and came back, without the wrapping.
     seconds : float
         From the first message to the last answer.
     busy : float
-        Seconds of work added up over the pieces.
+        Seconds of work added up over the pieces; NaN for "load", whose answers stay where they are.
     """
 
     name: str
@@ -143,6 +149,9 @@ class ClusterSolution:
     message : str
     n_customers : int
     seconds : float
+        Of the whole call.
+    searching : float
+        Without starting and stopping a cluster of our own: rounds, and the client between them.
     rounds : tuple of Round
     """
 
@@ -155,6 +164,7 @@ class ClusterSolution:
     message: str
     n_customers: int
     seconds: float
+    searching: float
     rounds: tuple[Round, ...] = field(repr=False)
 
 
@@ -267,7 +277,8 @@ def solve_parquet(
         rounds = _Rounds(client, sources, show=progress)
         stack.callback(rounds.release)
         found, said = _find(rounds, frame, tolerance)
-        return _conclude(rounds, frame, found, said, tolerance, targets, started)
+        solution = _conclude(rounds, frame, found, said, tolerance, targets)
+    return replace(solution, seconds=time.perf_counter() - started)
 
 
 def _conclude(
@@ -277,7 +288,6 @@ def _conclude(
     said: str,
     tolerance: float,
     targets: list[str] | None,
-    started: float,
 ) -> ClusterSolution:
     n = sum(rounds.sizes)
     status, objective, shares = Status.FAILED, math.nan, None
@@ -308,7 +318,8 @@ def _conclude(
         shares=shares,
         message=said,
         n_customers=n,
-        seconds=time.perf_counter() - started,
+        seconds=math.nan,  # known once the cluster is closed
+        searching=time.perf_counter() - rounds.started,
         rounds=tuple(rounds.done),
     )
 
@@ -324,6 +335,11 @@ class _Request:
     pieces: int | None = None
     folder: str | None = None
     progress: bool = False
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise a ModelError for an option that ``solve_with_dask`` does not have or cannot use."""
+    _request(options)
 
 
 def _request(options: Mapping[str, Any]) -> _Request:
@@ -588,7 +604,11 @@ class _Rounds:
         self.done: list[Round] = []
         # Keys are new for each solve: a result of an earlier one must not be taken for ours.
         self._token = uuid4().hex
+        self.started = time.perf_counter()
         self._pieces = self._submit("load", _load, [(source,) for source in sources])
+        self._await("load", self._pieces)
+        seconds = time.perf_counter() - self.started
+        self.done.append(Round("load", len(sources), 0, 0, seconds, math.nan))
 
     def __call__(
         self,
@@ -604,8 +624,7 @@ class _Rounds:
             (work, piece, *shared, *own) for piece, own in zip(self._pieces, of_each, strict=True)
         ]
         futures = self._submit(name, _timed, calls)
-        if self.show:
-            self._bar(name, futures)
+        self._await(name, futures)
         answers = self._gather(name, futures)
         results = [result for _, result in answers]
         sent = sum(_bytes(shared) + _bytes(own) for own in of_each)
@@ -650,15 +669,17 @@ class _Rounds:
         except Exception as error:
             raise SolverError(f"{name} failed on a worker for good: {error!r}") from error
 
-    def _bar(self, name: str, futures: list[Any]) -> None:
+    def _await(self, name: str, futures: list[Any]) -> None:
+        """Wait for a round, and show how far it is; what went wrong in it is for ``_gather``."""
         import distributed
 
         in_turn: Any = distributed.as_completed
         total = len(futures)
         for ended, _ in enumerate(in_turn(futures, loop=self.client.loop), start=1):
-            full = 30 * ended // total
-            line = f"\r{len(self.done) + 1:3d} {name:8s} [{'=' * full:30s}] {ended:,}/{total:,}"
-            print(line, end="" if ended < total else "\n", file=sys.stderr, flush=True)
+            if self.show:
+                full = 30 * ended // total
+                line = f"\r{len(self.done):3d} {name:8s} [{'=' * full:30s}] {ended:,}/{total:,}"
+                print(line, end="" if ended < total else "\n", file=sys.stderr, flush=True)
 
 
 def _timed(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
@@ -708,19 +729,24 @@ class _Found:
 def _find(rounds: _Rounds, frame: CreditProgram, tolerance: float) -> tuple[_Found | None, str]:
     n, k, q = sum(rounds.sizes), frame.n_factors, frame.n_rows
     if n <= dual_newton.SMALL:
-        found = _sift(rounds, frame, np.zeros(k + q), tolerance)
+        found = _sift(rounds, frame, np.zeros(k + q), tolerance, float(n))
         return found or (None, f"the interior point on all {n:,} customers found no feasible point")
     nu = _from_sample(rounds, frame)
     if nu is None:
         return None, "the sample of the customers has no solution; nothing may be feasible"
-    surveyed = rounds("survey", _survey, nu)
-    between = sum(count for count, _ in surveyed)
-    if all(varies for _, varies in surveyed) and between >= dual_newton._SMOOTH * n:
+    surveyed = rounds("survey", _survey, nu, _BAND)
+    between = sum(count for count, _, _ in surveyed)
+    varied = all(varies for _, varies, _ in surveyed)
+    if varied and between >= dual_newton._SMOOTH * n:
         found = _newton(rounds, frame, nu, tolerance)
         if found is not None:
             return found
     if 2 * between <= n // 2:
-        found = _sift(rounds, frame, nu, tolerance)
+        near = n / dual_newton._NEAR / _thinning(n)
+        if varied:
+            reach = _reach(rounds, [distance for _, _, distance in surveyed])
+            nu, near = _approach(rounds, frame, nu, reach, near)
+        found = _sift(rounds, frame, nu, tolerance, near)
         if found is not None:
             return found
     return None, (
@@ -765,15 +791,68 @@ def _joined(parts: list[CreditProgram], frame: CreditProgram) -> CreditProgram:
     )
 
 
+def _reach(rounds: _Rounds, distances: list[float]) -> float:
+    """Width of the band of a fraction of all customers, from those of the pieces."""
+    return float(np.average(distances, weights=rounds.sizes))
+
+
+def _approach(
+    rounds: _Rounds, frame: CreditProgram, nu: Vector, reach: float, near: float
+) -> tuple[Vector, float]:
+    """Move the sample's multipliers to those of all customers: (ν, how many are near then).
+
+    A rare kind of customer is hardly in the sample, and a row that only these fill stays off by
+    more than the customers near the edge can mend. The Hessian of the few between their bounds
+    says nothing of it; but multipliers that are uncertain by ``reach`` have an expected Hessian,
+    in which everybody within that distance of the edge counts with his chance of being between.
+    Newton steps with it, in ever narrower bands, leave a hundredth of the error or less.
+    """
+    n, k = sum(rounds.sizes), frame.n_factors
+    enough = _LEAST_BAND * (k + frame.n_rows)
+    fraction = _BAND
+    nu = _moved(frame, nu, np.zeros_like(nu), 0.0)
+    best, least = nu, np.inf
+    pushed, hessian, narrower = _evaluate_band(rounds, nu, reach, fraction / _NARROWER)
+    while True:
+        error = dual_newton._newton_error(frame, pushed, nu)
+        if error > 0.5 * least:
+            return best, near
+        if least < np.inf:
+            near = min(near, 2.0 * _NARROWER * fraction * n)
+        best, least = nu, error
+        if fraction * n < enough or not reach > 0:
+            return best, near
+        hessian[np.arange(k), np.arange(k)] += 0.5
+        ascent = dual_newton._ascent(frame, pushed, nu)
+        turn = dual_newton._row_step(frame, hessian, ascent, nu[k:])
+        start = _rising(frame, nu, turn, 0.0, float(turn @ pushed))
+        fraction /= _NARROWER
+        reach = narrower
+        if not (reach > 0 and start > 0):
+            return best, near
+        ahead = _moved(frame, nu, turn, 1.0)
+        pushed, hessian, narrower = _evaluate_band(rounds, ahead, reach, fraction / _NARROWER)
+        if _rising(frame, nu, turn, 1.0, float(turn @ pushed)) < -0.1 * start:
+            ahead = _moved(frame, nu, turn, _length(rounds, frame, nu, turn, start))
+            pushed, hessian, narrower = _evaluate_band(rounds, ahead, reach, fraction / _NARROWER)
+        nu = ahead
+
+
+def _evaluate_band(
+    rounds: _Rounds, nu: Vector, reach: float, fraction: float
+) -> tuple[Vector, Matrix, float]:
+    parts = rounds("approach", _band_part, nu, reach, fraction)
+    pushed, gram = (np.asarray(sum(part[at] for part in parts)) for at in (0, 1))
+    return pushed, gram, _reach(rounds, [part[2] for part in parts])
+
+
 def _sift(
-    rounds: _Rounds, frame: CreditProgram, nu: Vector, tolerance: float
+    rounds: _Rounds, frame: CreditProgram, nu: Vector, tolerance: float, near: float
 ) -> tuple[_Found, str] | None:
     """Solve for the customers near the edge, the others held at their bounds, until none moves."""
     n, k = sum(rounds.sizes), frame.n_factors
     least = dual_newton._LEAST_NEAR * (k + frame.n_rows) + 1
-    near = max(float(least), n / dual_newton._NEAR / _thinning(n))
-    if n <= dual_newton.SMALL:
-        near = float(n)
+    near = max(float(least), near)
     before: _Found | None = None
     rounding = 0.0
     said: list[str] = []
@@ -970,10 +1049,34 @@ def _take(piece: CreditProgram, at: Index) -> CreditProgram:
     )
 
 
-def _survey(piece: CreditProgram, nu: Vector) -> tuple[int, bool]:
-    """Count the customers between their bounds, and see whether all have variance of their own."""
-    split = dual_newton._Split.by(piece, Columns(piece), nu)
-    return int((split.distance() == 0).sum()), bool((piece.idiosyncratic > 0).all())
+def _survey(piece: CreditProgram, nu: Vector, fraction: float) -> tuple[int, bool, float]:
+    """Count who is between his bounds; do all vary by themselves; how wide a fraction's band is."""
+    distance = dual_newton._Split.by(piece, Columns(piece), nu).distance()
+    between = int((distance == 0).sum())
+    return between, bool((piece.idiosyncratic > 0).all()), _width(distance, fraction)
+
+
+def _width(distance: Vector, fraction: float) -> float:
+    at = min(int(fraction * distance.size), distance.size - 1)
+    return float(np.partition(distance, at)[at])
+
+
+def _band_part(
+    piece: CreditProgram, nu: Vector, reach: float, fraction: float
+) -> tuple[Vector, Matrix, float]:
+    """K w, its expected Hessian when slopes are uncertain by ± reach, and the next band's width."""
+    columns = Columns(piece)
+    own = 2.0 * piece.idiosyncratic
+    slope = columns.pull(nu) + piece.linear
+    w = np.clip(-slope / own, piece.lower, piece.upper)
+    at_lower, at_upper = slope + own * piece.lower, slope + own * piece.upper
+    if reach > 0:
+        between = np.minimum(at_upper, reach) - np.maximum(at_lower, -reach)
+        chance = np.maximum(between, 0.0) / (2.0 * reach)
+    else:
+        chance = ((at_lower <= 0) & (at_upper >= 0)).astype(np.float64)
+    distance = np.maximum(np.maximum(at_lower, -at_upper), 0.0)
+    return columns.push(w), columns.gram(chance / own), _width(distance, fraction)
 
 
 def _held(split: dual_newton._Split, inside: Index) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

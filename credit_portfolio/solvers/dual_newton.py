@@ -94,7 +94,7 @@ def solve_dual_newton(
     ModelError
         For any option.
     """
-    refuse_options("dual_newton", options)
+    refuse_options(options)
     with workers(program.n_customers) as pool:
         for nu in _starts(program, pool, start):
             for method in (_newton, _sift):
@@ -110,15 +110,18 @@ def solve_interior_point(
     program: CreditProgram, tolerance: float, options: Mapping[str, Any]
 ) -> Candidate:
     """Solve a program of any size by the interior point on all customers; it has no options."""
-    refuse_options("interior_point", options)
+    refuse_options(options)
     with workers(program.n_customers) as pool:
         return _everything(program, pool, tolerance, "asked for")
 
 
-def refuse_options(name: str, options: Mapping[str, Any]) -> None:
+def refuse_options(options: Mapping[str, Any]) -> None:
     """Raise a ModelError for any option: these solvers have none."""
     if options:
-        raise ModelError(f"{name} has no options; found {', '.join(map(repr, options))}")
+        raise ModelError(
+            f"dual_newton and interior_point have no options; found "
+            f"{', '.join(map(repr, options))}; leave them out, or name the solver they are for"
+        )
 
 
 def _everything(

@@ -367,7 +367,7 @@ def test_a_solver_that_diverged_is_told_as_failed(monkeypatch: pytest.MonkeyPatc
             np.array([1e200, 1e300, 1e-200]), np.array([1e250, -1e9]), "optimal, surely"
         )
 
-    monkeypatch.setitem(solvers._BACK_ENDS, "by hand", diverged)
+    monkeypatch.setitem(solvers._BACK_ENDS, "by hand", (lambda _: None, diverged))
     solution = solve(reference(), "by hand")
     assert solution.status == "failed"
     assert "optimal, surely; refused" in solution.message
@@ -378,7 +378,9 @@ def test_a_solver_that_returns_no_numbers_is_told_as_failed(
     nonsense: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        solvers._BACK_ENDS, "by hand", lambda *_: Candidate(np.full(3, nonsense), np.zeros(2), "ok")
+        solvers._BACK_ENDS,
+        "by hand",
+        (lambda _: None, lambda *_: Candidate(np.full(3, nonsense), np.zeros(2), "ok")),
     )
     assert solve(reference(), "by hand").status == "failed"
 
@@ -486,7 +488,7 @@ def test_a_misspelt_clarabel_option_gets_a_suggestion() -> None:
 
 @pytest.mark.parametrize("solver", ["auto", "dual_newton", "interior_point"])
 def test_our_own_solvers_refuse_any_option(solver: str) -> None:
-    with pytest.raises(ModelError, match="has no options; found 'max_iter'"):
+    with pytest.raises(ModelError, match="have no options; found 'max_iter'"):
         solve(reference(), solver, max_iter=5)
 
 
