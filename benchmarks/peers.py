@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 import credit_portfolio as cp
 
@@ -279,9 +280,11 @@ def cvxcla_factor(program: CreditProgram) -> Answer:
     # Any expected returns lead to the same last point; these are not tied.
     mean = np.random.default_rng(0).normal(size=n)
     builder = CLA.problem(mean, covariance).bounds(program.lower, program.upper)
-    last = (
-        builder.equality(A[equal], program.row_lower[equal]).inequality(G, h).trace()
-    ).turning_points[-1]
+    builder = builder.equality(A[equal], program.row_lower[equal]).inequality(G, h)
+    # Its many small products make two BLAS threads wait for each other, on a busy machine for 30
+    # times as long as one takes alone.
+    with threadpool_limits(1, user_api="blas"):
+        last = builder.trace().turning_points[-1]
     y = np.zeros(program.n_rows)
     y[equal] = last.nu
     np.add.at(y, row, sign * last.eta)
