@@ -46,14 +46,18 @@ _PATIENCE, _PATIENCE_AT_END, _NEARLY = 12, 2, 1e-6
 # (Gondzio 1996). A product within a decade of the centre stops no step. Books whose limits or
 # targets leave a millionth of room take 30 to 60 steps so, without it up to 100; others no fewer.
 _LONG_ENOUGH, _CORRECTIONS, _FURTHER, _OFF_CENTRE = 0.6, 6, 0.3, 0.1
-# Shares of zero, where a start may lie, have no objective to measure by: far, but not infinitely.
-_HARDLY_ANY = 1e-100
+# Where there is no objective to measure by, or none yet: this part of the first products s z and
+# of the first multipliers.
+_HARDLY_ANY = 1e-12
 # First multipliers of the bounds, in the steepest slope: far above the last ones. From below, a
 # book with little room creeps along its bounds.
 _START = 100.0
-# Least curvature, as a part of the mean variance: a free customer without variance has none. The
-# step is then a proximal one, whose end is the same; six orders of variance stay untouched.
-_LEAST_CURVATURE = 1e-12
+# A row of fixed shares alone holds within the rounding of its sum.
+_ROUNDING = 1e-13
+# Least curvature, as a part of the mean variance: a free customer without variance has none, and
+# eliminating him by 1e-12 loses the digits of his rows. The step is then a proximal one, whose end
+# is the same; six orders of variance stay untouched.
+_LEAST_CURVATURE = 1e-8
 
 
 @dataclass(slots=True)
@@ -94,11 +98,14 @@ class _State:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sizes:
-    """Norms of the columns of F, the largest of them, and norms of the rows of A."""
+    """Norms of F's columns and of A's rows, the rows that no share can move, least scales."""
 
     factors: Vector
     largest: float
     rows: Vector
+    constant: NDArray[np.bool_]
+    least: float
+    least_slope: float
 
 
 @dataclass(slots=True)
@@ -145,7 +152,15 @@ def _iterate(
     state = _start(program, columns)
     squares = np.einsum("ki,ki->i", program.factors, program.factors)
     mean = float(squares.mean() + program.idiosyncratic.mean())
-    sizes = _Sizes(np.sqrt(squares), float(np.sqrt(squares.max())), columns.row_norms())
+    norms = np.sqrt(squares)
+    rows = columns.row_norms()
+    loose = program.lower < program.upper
+    moved = (
+        rows if loose.all() else np.diagonal(columns.gram(loose.astype(np.float64)))[columns.k :]
+    )
+    first = _HARDLY_ANY * float(sum(side.slack @ side.z for side in state.sides))
+    steepest = _HARDLY_ANY * max(float(side.z.max(initial=0.0)) for side in state.sides)
+    sizes = _Sizes(norms, float(norms.max()), rows, moved == 0.0, first, steepest)
     least = 2.0 * _LEAST_CURVATURE * mean if mean > 0 else _LEAST_CURVATURE
     best, idle = (np.inf, state.w, state.y), 0
     for step in range(STEPS):
@@ -228,11 +243,12 @@ def _residuals(
         side.press(rows, side.z)
     rows[program.row_lower >= program.row_upper] = 0.0
     primal = state.a - activity
-    # A row that is open on both sides asks for nothing, nor does one of zeros that may be zero: its
-    # level need not follow the shares.
-    allowed = (program.row_lower <= 0.0) & (program.row_upper >= 0.0)
+    # A row that is open on both sides asks for nothing, nor does one that no share can move and
+    # that holds: its level need not follow the shares.
+    rounding = _ROUNDING * np.abs(activity)
+    held = (program.row_lower <= activity + rounding) & (program.row_upper >= activity - rounding)
     primal[np.isinf(program.row_lower) & np.isinf(program.row_upper)] = 0.0
-    primal[(sizes.rows == 0.0) & allowed] = 0.0
+    primal[sizes.constant & held] = 0.0
     complementarity = float(sum(side.slack @ side.z for side in state.sides))
     # Each residual against its terms, which may cancel: at a minimum of zero, in a row that asks
     # for zero, and in a slope that no bound carries.
@@ -246,8 +262,8 @@ def _residuals(
     spread = np.maximum(np.maximum(np.abs(state.a), np.abs(activity)), reach)
     missed = np.abs(primal) / np.where(spread > 0, spread, 1.0)
     error = max(
-        complementarity / max(size, _HARDLY_ANY * complementarity, np.finfo(float).tiny),
-        float(np.abs(dual).max()) / max(steepest, np.finfo(float).tiny),
+        complementarity / max(size, sizes.least, np.finfo(float).tiny),
+        float(np.abs(dual).max()) / max(steepest, sizes.least_slope, np.finfo(float).tiny),
         float(missed.max(initial=0.0)),
     )
     return _Residuals(dual, rows, primal, complementarity, error)
@@ -337,10 +353,12 @@ class _System:
         self.give = np.where(equal | (stiff == 0), 0.0, 1.0 / np.where(stiff > 0, stiff, 1.0))
         matrix = columns.gram(self.inverse)
         diagonal = np.arange(k + q)
+        still = np.diagonal(matrix)[k:] == 0.0
         matrix[diagonal[:k], diagonal[:k]] += 0.5
         matrix[diagonal[k:], diagonal[k:]] += self.give
         # A row that is open on both sides has no multiplier: its unknown is held at zero.
-        self.held = k + np.flatnonzero(~equal & (stiff == 0))
+        # So is that of a row that no share can move, which nothing but rounding would settle.
+        self.held = k + np.flatnonzero(still | (~equal & (stiff == 0)))
         matrix[self.held, :] = 0.0
         matrix[:, self.held] = 0.0
         matrix[self.held, self.held] = 1.0

@@ -90,7 +90,7 @@ def _prove(program: CreditProgram, w: np.ndarray, y: np.ndarray) -> Proof:
     return Proof(
         primal=float(primal),
         dual=float(slope / terms) if slope > 0 else 0.0,
-        gap=float(gap / size) if gap > 0 else 0.0,
+        gap=(float(gap / size) if size > 0 else np.inf) if gap > 0 else 0.0,
         size=float(size) or 1.0,
     )
 
@@ -204,6 +204,7 @@ def _piqp_once(program: CreditProgram, size: float) -> tuple[np.ndarray, np.ndar
     s = _scaled(program, size)
     n, k, q = program.n_customers, program.n_factors, program.n_rows
     equal = s["row_lower"] == s["row_upper"]
+    either = ~equal & (np.isfinite(s["row_lower"]) | np.isfinite(s["row_upper"]))
     solver = piqp.SparseSolver()
     settings = solver.settings
     settings.eps_abs = settings.eps_duality_gap_abs = 1e-11
@@ -217,9 +218,9 @@ def _piqp_once(program: CreditProgram, size: float) -> tuple[np.ndarray, np.ndar
         s["c"],
         sparse.csc_matrix(both),
         np.r_[np.zeros(k), s["row_lower"][equal]],
-        sparse.csc_matrix(s["rows"][~equal]),
-        s["row_lower"][~equal],
-        s["row_upper"][~equal],
+        sparse.csc_matrix(s["rows"][either]),
+        s["row_lower"][either],
+        s["row_upper"][either],
         s["lower"],
         s["upper"],
     )
@@ -229,7 +230,7 @@ def _piqp_once(program: CreditProgram, size: float) -> tuple[np.ndarray, np.ndar
     r = solver.result
     y = np.zeros(q)
     y[equal] = np.asarray(r.y)[k:]
-    y[~equal] = np.asarray(r.z_u) - np.asarray(r.z_l)
+    y[either] = np.asarray(r.z_u) - np.asarray(r.z_l)
     w = np.clip(np.asarray(r.x)[:n] * s["unit"], program.lower, program.upper)
     return w, y * size / s["row"]
 
