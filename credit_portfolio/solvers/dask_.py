@@ -109,7 +109,8 @@ class Round:
     Attributes
     ----------
     name : str
-        "load", "sample", "survey", "newton", "approach", "lengths", "sift", "certify", "shares" or "write".
+        "load", "sample", "survey", "newton", "approach", "lengths", "sift", "certify", "shares" or
+        "write".
     pieces : int
     sent, received : int
         Bytes of the numbers that went to all workers and came back, without the wrapping.
