@@ -110,6 +110,7 @@ def machine(libraries: Sequence[str]) -> list[str]:
     return [
         f"{_cores()} cores of {_processor()}, {memory:.0f} GB of memory, {platform.system()}",
         f"Python {platform.python_version()}, {', '.join(told)}",
+        f"{os.getloadavg()[1]:.1f} processes wanted the cores in the five minutes before",
     ]
 
 

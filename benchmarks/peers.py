@@ -335,7 +335,7 @@ def skfolio_mean_risk(program: CreditProgram) -> Answer:
     return np.asarray(model.fit(program.factors).weights_, dtype=np.float64), None
 
 
-_DENSE = "n × n covariance: 0.8 GB at 10,000 customers, and a factorisation of it in each step"
+_DENSE = "n × n covariance: 0.8 GB at 10,000 customers"
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in [
