@@ -167,7 +167,7 @@ def two_blas_threads() -> Iterator[list[int]]:
 def test_the_workers_hold_blas_to_one_thread_and_let_go_of_it(
     n: int, two_blas_threads: list[int]
 ) -> None:
-    assert set(two_blas_threads) == {2}
+    assert 2 in two_blas_threads  # a BLAS built without threads stays at one
     with workers(n):
         assert set(blas_threads()) == {1}
         with workers(n):
