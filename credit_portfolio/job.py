@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -202,13 +203,16 @@ def read_ledger(invoices: Path_, settings: Settings) -> Ledger:
 def read_sheets(statements: Path_, settings: Settings) -> Statements:
     """Read the customers' statements as the settings say."""
     s = settings.statements
-    return read_statements(
-        statements,
-        columns=s.columns,
-        separator=s.separator,
-        decimal=s.decimal,
-        date_format=s.date_format,
-    )
+    with warnings.catch_warnings():
+        # Rows without a customer id are told with all other rejected rows, not as a warning.
+        warnings.simplefilter("ignore", UserWarning)
+        return read_statements(
+            statements,
+            columns=s.columns,
+            separator=s.separator,
+            decimal=s.decimal,
+            date_format=s.date_format,
+        )
 
 
 def rate(
@@ -216,14 +220,17 @@ def rate(
 ) -> pd.DataFrame:
     """Return the working-asset limits of statements as the settings say."""
     s = settings.limits
-    return working_asset_limits(
-        statements,
-        table=_LIMIT_TABLES[s.table],
-        rounding=s.rounding,
-        tangible=s.tangible,
-        as_of=as_of,
-        max_age_days=s.max_age_days,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return working_asset_limits(
+            statements,
+            table=_LIMIT_TABLES[s.table],
+            rounding=s.rounding,
+            tangible=s.tangible,
+            as_of=as_of,
+            max_age_days=s.max_age_days,
+            unit=s.unit,
+        )
 
 
 def limit_style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:

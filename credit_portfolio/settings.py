@@ -6,7 +6,7 @@
     [statements] columns, separator, decimal, date_format
     [returns]   markup, funding_rate, period, maturity_days, min_periods, late_settlement,
                 provisions = {days, rates, basis}
-    [limits]    table, rounding, tangible, max_age_days
+    [limits]    table, rounding, tangible, max_age_days, unit
     [model]     intervals, good_from, targets, risk_model, operator, budget, max_share, floor,
                 outside, unit, solver, tolerance
 """
@@ -91,6 +91,7 @@ class LimitSettings:
     rounding: Literal["continuous", "two_decimals"] = "continuous"
     tangible: bool = False
     max_age_days: int | None = None
+    unit: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,9 @@ def read_lines(
 
 def _text(file: Path, where: str) -> str:
     if not file.is_file():
-        near = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+        near = []
+        if file.parent.is_dir():
+            near = [path.name for path in file.parent.iterdir() if path.is_file()]
         kind = "is a folder" if file.is_dir() else "does not exist"
         raise DataError(f"{where} {kind}; expected a CSV file.{did_you_mean(file.name, near)}")
     try:
