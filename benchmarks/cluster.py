@@ -1,4 +1,4 @@
-"""What a solve over Dask workers costs: bytes and seconds of each round, and what follows from them.
+"""What a solve over Dask workers costs: bytes and seconds of each round.
 
 Writes a program of the registry as Parquet files, solves it over workers on this machine, prints
 every round, and projects the sum onto a larger book and more workers, with the arithmetic shown.
@@ -40,6 +40,21 @@ def write_parts(book: CreditProgram, folder: Path) -> None:
         for name in ("idiosyncratic", "linear", "lower", "upper"):
             columns[name] = getattr(book, name)[at]
         pq.write_table(pa.table(columns), folder / f"part-{number:05d}.parquet", compression="none")
+
+
+def seconds_per_task(workers: int) -> float:
+    """How long Dask takes for a task without work: 2,000 of them, after as many to warm up."""
+    import distributed
+
+    cluster = distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster) as client:
+        for _ in range(2):
+            started = time.perf_counter()
+            client.gather([client.submit(abs, number, pure=False) for number in range(2_000)])
+            seconds = time.perf_counter() - started
+    return seconds / 2_000
 
 
 def loopback_bytes() -> int | None:
@@ -112,9 +127,8 @@ def project(
     small = [each for each in found.rounds if each.name not in {"load", "shares", "write"}]
     work = sum(each.busy for each in small)
     to_client = sum(each.sent + each.received for each in small if each.name in TO_THE_CLIENT)
-    pieces = math.ceil(n / PIECE)
     messages = sum(each.sent + each.received for each in small if each.name not in TO_THE_CLIENT)
-    wait = sum(max(each.seconds - each.busy / args.workers, 0.0) for each in small)
+    tasks = math.ceil(larger / PIECE) * len(small)
     write = sum(each.busy for each in found.rounds if each.name == "write")
     width = book.n_factors + book.n_rows + 4
     link = args.gigabit * 1e9 / 8
@@ -122,7 +136,7 @@ def project(
         ("load (files read by workers)", load * args.workers * times / workers),
         ("work of the rounds", work * times / workers),
         ("numbers to and from the client", (to_client * root + messages * times) / link),
-        ("Dask, per task", wait * times),
+        ("Dask's scheduling", args.task * tasks),
         ("the client's own programs", client * root),
         ("shares written", write * times / workers),
     ]
@@ -138,9 +152,7 @@ def project(
         f"  wire   ({to_client:,} × {root:.3g} + {messages:,} × {times:g}) bytes over "
         f"{args.gigabit:g} Gbit/s"
     )
-    print(
-        f"  Dask   {wait:.2f} s beside the work, over {pieces} pieces × {len(small)}, × {times:g}"
-    )
+    print(f"  Dask   {1e3 * args.task:.2f} ms for an empty task × {tasks:,} tasks of {PIECE:,}")
     print(f"  client {client:.2f} s × {root:.3g}")
     print(f"  write  {write:.2f} s busy × {times:g} / {workers}")
     for name, seconds in rows:
@@ -186,6 +198,7 @@ def main() -> None:
         print(
             f"one machine {seconds:.2f} s ({local.said}): objective {more:+.1e}, shares {apart:.1e}"
         )
+    args.task = seconds_per_task(args.workers)
     project(found, client, book, args)
 
 

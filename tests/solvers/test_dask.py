@@ -401,3 +401,32 @@ def test_a_round_knows_how_many_bytes_it_took() -> None:
     program = book(0.9, n=4)
     assert dask_._bytes((np.zeros(3), [1, 2.0], None, "text")) == 24 + 16
     assert dask_._bytes(dask_._take(program, np.array([0, 2]))) == 8 * (2 * (6 + 3 + 4) + 6)
+
+
+def test_a_rare_kind_of_customer_does_not_send_the_book_to_the_client(
+    address: str, tmp_path: Path
+) -> None:
+    # One in 500 is troubled, and a row that only these fill binds: the sample has sixteen of them.
+    program = book(0.9)
+    rng = np.random.default_rng(3)
+    troubled = rng.uniform(size=N) < 1 / 500
+    rare = CreditProgram(
+        factors=program.factors * np.where(troubled, 0.5, 1.0),
+        idiosyncratic=program.idiosyncratic,
+        rows=np.vstack([program.rows, troubled]),
+        row_lower=[*program.row_lower, -np.inf],
+        row_upper=[*program.row_upper, 0.004],
+        upper=program.upper,
+    )
+    write_parts(rare, tmp_path / "book", [0, 25_000, N])
+    found = solve_parquet(
+        tmp_path / "book", row_lower=rare.row_lower, row_upper=rare.row_upper, address=address
+    )
+    assert found.status == "optimal"
+    assert found.row_multipliers["row 3"] > 0
+    whole = 8 * N * (6 + 4 + 4)
+    assert sum(each.received for each in found.rounds if each.name == "sift") < 0.1 * whole
+    reference = solve_interior_point(rare, 1e-11, {})
+    assert found.shares is not None
+    assert reference.w is not None
+    assert rare.objective(found.shares) == pytest.approx(rare.objective(reference.w), rel=1e-9)
