@@ -47,7 +47,7 @@ def seconds_per_task(workers: int) -> float:
     import distributed
 
     cluster = distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address=None
+        n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     )
     with cluster, distributed.Client(cluster) as client:
         for _ in range(2):

@@ -99,6 +99,9 @@ _FINE_ENOUGH = 1e-13
 # y + δ of a multiplier that ends at zero is rounding: a unit in the last place of either.
 _ENDS = 1e-14
 
+# Any free port of this machine, not to be reached from another.
+_LOOPBACK = "127.0.0.1:0"
+
 _OPTIONS = ("address", "n_workers", "threads_per_worker", "pieces", "folder", "progress")
 
 
@@ -430,7 +433,9 @@ def _own_cluster(distributed: Any, asked: _Request, scratch: Path) -> Iterator[A
             n_workers=asked.n_workers or CPU_COUNT,
             threads_per_worker=asked.threads_per_worker or 1,
             processes=True,
-            dashboard_address="127.0.0.1:0" if asked.progress else None,
+            # None would not switch them off: they would answer at port 8787, to every machine.
+            dashboard_address=_LOOPBACK,
+            worker_dashboard_address=_LOOPBACK,
             local_directory=str(scratch),
         )
     except RuntimeError as error:

@@ -41,7 +41,8 @@ def address() -> Iterator[str]:
         threads_per_worker=1,
         processes=True,
         memory_limit="1GiB",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
     )
     with cluster:
         yield cluster.scheduler_address
