@@ -96,14 +96,25 @@ def solve_dual_newton(
     """
     refuse_options(options)
     with workers(program.n_customers) as pool:
+        why = "a sample of the customers told nothing"
         for nu in _starts(program, pool, start):
+            why = "neither sifting nor Newton settled"
             for method in (_newton, _sift):
                 found = method(program, pool, nu, tolerance)
-                if found is not None:
+                if found is not None and _proved(program, pool, found, tolerance):
                     return found
-        small = program.n_customers <= SMALL
-        why = f"n ≤ {SMALL:,}" if small else "neither sifting nor Newton settled"
+        if program.n_customers <= SMALL:
+            why = f"n ≤ {SMALL:,}"
         return _everything(program, pool, tolerance, why)
+
+
+def _proved(
+    program: CreditProgram, pool: ThreadPoolExecutor | None, found: Candidate, tolerance: float
+) -> bool:
+    """Whether a sharp answer's certificate holds; otherwise the next method has a try."""
+    if found.w is None or found.y is None:
+        return False
+    return certify(program, found.w, found.y, tolerance, Columns(program, pool))[0].holds
 
 
 def solve_interior_point(
