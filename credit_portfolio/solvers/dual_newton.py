@@ -60,9 +60,12 @@ _SEED = 20240607
 # vertex has at most k + q customers between their bounds: ten times as many leave room to move.
 _NEAR, _LEAST_NEAR = 32, 10
 _ROUNDS = 8
+# For each row that presses, an eighth as many of those who carry it; of very many rows the dearest.
+_PER_ROW, _MOST_ROWS = 8, 32
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 _SMOOTH = 0.1
 _NEWTON_STEPS = 15
+_IDLE = 1e-9
 # A slope of the wrong sign by less than this part of the steepest is rounding: K_iᵀν is a sum of
 # k + q products, and 43 of them leave about 1e-15.
 _WRONG_SIDE = 1e-13
@@ -223,7 +226,11 @@ def _sift(
         size = max(near, 2 * int((distance == 0).sum()), 2 * added.size)
         if size > n // 2:
             return None
-        inside = np.union1d(np.argpartition(distance, size)[:size], added)
+        nearest = np.argpartition(distance, size)[:size]
+        carriers = _carriers(program, distance, nu[columns.k :], size // _PER_ROW)
+        inside = np.unique(np.concatenate([nearest, added, *carriers]))
+        if inside.size > n // 2:
+            return None
         low = split.at_lower >= 0
         high = ~low & (split.at_upper <= 0)
         low[inside] = high[inside] = False
@@ -241,6 +248,27 @@ def _sift(
             return Candidate(w, nu[columns.k :], said, len(sizes), sharp=True)
         near = max(least // 2, near // 2)
     return None
+
+
+def _carriers(program: CreditProgram, distance: Vector, y: Vector, size: int) -> list[Index]:
+    """Find, for each row that presses, those nearest to changing sides for what they weigh in it.
+
+    The nearest of all may have nothing in a row (few customers have losses), and could then not
+    move its level however many they are.
+    """
+    pressing = np.flatnonzero(y)
+    pressing = pressing[np.argsort(-np.abs(y[pressing]))][:_MOST_ROWS]
+    found = []
+    for row in pressing:
+        A: Any = program.rows[[row]]
+        entries = np.abs(A[0] if isinstance(A, np.ndarray) else A.toarray()[0])
+        weighty = np.flatnonzero(entries)
+        if weighty.size <= size:
+            found.append(weighty)
+        elif entries.min() < entries.max():
+            ratio = distance[weighty] / entries[weighty]
+            found.append(weighty[np.argpartition(ratio, size)[:size]])
+    return found
 
 
 def _inner(
@@ -335,6 +363,8 @@ def _newton(
         length = _line_search(program, slope, inverse, pulled, nu, turn, k)
         nu = nu + length * turn
         nu[k:] = admissible(nu[k:], program.row_lower, program.row_upper)
+        # A row that stops pressing ends at zero up to the rounding of its step.
+        nu[k:][np.abs(nu[k:]) <= _IDLE * np.abs(turn[k:])] = 0.0
         slope += length * pulled
     return None
 
