@@ -11,8 +11,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from credit_portfolio.allocation import Allocation
 from credit_portfolio.errors import DataError, OutputError

@@ -36,6 +36,8 @@ DOORS = {
     "jinja2": {"report/html.py"},
     "openpyxl": {"export.py"},
     "sklearn": {"portfolio.py"},
+    "dask": {"solvers/dask_.py"},
+    "distributed": {"solvers/dask_.py"},
     "threadpoolctl": {"program/columns.py"},
     "typer": {"cli.py"},
     "rich": {"cli.py"},

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.evaluation.intervals import ReturnIntervals

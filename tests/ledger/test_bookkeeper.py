@@ -11,8 +11,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from credit_portfolio.errors import DataError
 from credit_portfolio.ledger.source import open_ledger

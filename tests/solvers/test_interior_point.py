@@ -12,8 +12,7 @@ from scipy import sparse
 from credit_portfolio.program.columns import Columns
 from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.solvers import Solution, interior_point, solve
-from credit_portfolio.solvers.interior_point import STEPS
-from credit_portfolio.solvers.interior_point import interior_point as iterate
+from credit_portfolio.solvers.interior_point import STEPS, interior_point as iterate
 
 CERTIFIED = 1e-9
 OBJECTIVE = 1e-8
