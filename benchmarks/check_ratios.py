@@ -32,10 +32,10 @@ class Bar:
 # An everyday book, and one just above the size from which the structure is used to the full. A
 # pull reads each number once: the last bar holds whatever other libraries do.
 BARS = [
-    Bar("common-1k", "cvxpy + clarabel", 2.0, 7),
-    Bar("common-30k", "cvxpy + clarabel", 5.0, 3),
-    Bar("idiosyncratic-30k", "cvxpy + clarabel", 5.0, 3),
-    Bar("common-100k", "pulls", 1 / 150, 5),
+    Bar("common-1k", "cvxpy + clarabel", 1.2, 7),
+    Bar("common-30k", "cvxpy + clarabel", 3.0, 3),
+    Bar("idiosyncratic-30k", "cvxpy + clarabel", 4.0, 3),
+    Bar("common-100k", "pulls", 1 / 300, 5),
 ]
 
 
