@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,18 @@ def _money(name: str, given: Money) -> pd.Series[float]:
                 "money indexed by customer_id"
             )
         given = given.iloc[:, 0]
+    if not isinstance(given, (pd.Series, Mapping)):
+        raise TypeError(
+            f"{name} is a {type(given).__name__}; expected a Series or a mapping with a "
+            "customer_id for each amount"
+        )
+    entries: Iterable[tuple[object, object]] = given.items()
+    written = [label for label, value in entries if isinstance(value, str)]
+    if written:
+        raise DataError(
+            f"{name} holds something that is not a number: text for {listing(written)}; turn it "
+            "into numbers first, so that nobody has to guess the decimal mark"
+        )
     try:
         series = pd.Series(given, dtype=np.float64)
     except (TypeError, ValueError) as error:

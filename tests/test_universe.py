@@ -227,3 +227,19 @@ def test_a_customer_without_a_limit_is_still_judged():
     u = assemble(ABC, limits={"A": 1.0, "B": 0.0})
     assert u.judged.all()
     assert u.eligible.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("name", ["limits", "current", "floors"])
+def test_text_in_place_of_money_is_not_read_as_a_number(name: str) -> None:
+    frame = pd.DataFrame({"A": [0.1, 0.2, 0.1], "B": [0.1, 0.2, 0.2]})
+    with pytest.raises(
+        DataError, match=f"{name} holds something that is not a number: text for 'A'"
+    ):
+        assemble(ReturnPanel.from_frame(frame), **{name: {"A": "1,234", "B": 5.0}})
+
+
+@pytest.mark.parametrize("name", ["limits", "current", "floors"])
+def test_money_without_customer_ids_is_a_wrong_type(name: str) -> None:
+    frame = pd.DataFrame({"A": [0.1, 0.2, 0.1], "B": [0.1, 0.2, 0.2]})
+    with pytest.raises(TypeError, match=f"{name} is a list; expected a Series or a mapping"):
+        assemble(ReturnPanel.from_frame(frame), **{name: [1.0, 2.0]})
