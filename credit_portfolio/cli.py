@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
     from credit_portfolio.settings import Settings
 
-_EXIT_CODES: dict[type[CreditPortfolioError], int] = {
-    DataError: 1,
-    OutputError: 1,
-    InfeasibleError: 2,
-    SolverError: 3,
-    MissingDependencyError: 3,
-    ModelError: 64,
+# What an error is called on the command line, and the exit code that goes with it.
+_ENDINGS: dict[type[CreditPortfolioError], tuple[str, int]] = {
+    DataError: ("data", 1),
+    OutputError: ("output", 1),
+    InfeasibleError: ("infeasible", 2),
+    SolverError: ("solver", 3),
+    MissingDependencyError: ("missing", 3),
+    ModelError: ("usage", 64),
 }
 _USAGE = 64
 _INTERRUPTED = 130
@@ -291,9 +292,10 @@ def main() -> None:
     try:
         app()
     except CreditPortfolioError as error:
-        typer.echo(f"{_kind(error)}: {error}", err=True)
+        word, code = _ending(error)
+        typer.echo(f"{word}: {error}", err=True)
         _show_failures(error)
-        sys.exit(_exit_code(error))
+        sys.exit(code)
     except (_InterruptedError, KeyboardInterrupt):
         typer.echo("interrupted; no half-written file is left", err=True)
         sys.exit(_INTERRUPTED)
@@ -302,20 +304,10 @@ def main() -> None:
         sys.exit(_USAGE if stop.code == 2 else stop.code)
 
 
-def _kind(error: CreditPortfolioError) -> str:
-    words = {
-        DataError: "data",
-        OutputError: "output",
-        InfeasibleError: "infeasible",
-        SolverError: "solver",
-        MissingDependencyError: "missing",
-        ModelError: "usage",
-    }
-    return next((word for kind, word in words.items() if isinstance(error, kind)), "error")
-
-
-def _exit_code(error: CreditPortfolioError) -> int:
-    return next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)
+def _ending(error: CreditPortfolioError) -> tuple[str, int]:
+    """Return the word and the exit code of an error."""
+    found = (ending for kind, ending in _ENDINGS.items() if isinstance(error, kind))
+    return next(found, ("error", 1))
 
 
 def _show_failures(error: CreditPortfolioError) -> None:

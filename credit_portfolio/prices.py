@@ -73,14 +73,12 @@ class DualFace:
         fixed = program.lower >= program.upper
         inside = ~low & ~high & ~fixed
         self.y = solution.duals.rows
-        self._matrix = program.rows
         slope = program.gradient(solution.x)
-        self._slope = slope
         size = float(np.abs(slope).max()) or 1.0
         at_lower, at_upper = _rows_that_hold(program, solution)
         held = at_lower | at_upper
         self._null = _left_null_space(program, held, inside)
-        pull = self.pull(self.y)
+        pull = np.asarray(program.rows.T @ self.y)
         rows_below, rows_above = at_upper & ~at_lower, at_lower & ~at_upper
         low, high = low & ~fixed, high & ~fixed
         directions = np.asarray(program.rows.T @ self._null)
@@ -101,10 +99,6 @@ class DualFace:
     def unique(self) -> bool:
         """Whether there is one set of multipliers only."""
         return int(self._null.shape[1]) == 0
-
-    def pull(self, y: Vector) -> Vector:
-        """Return Aᵀy."""
-        return np.asarray(self._matrix.T @ y)
 
     def largest(self, weights: Vector) -> float:
         """Largest value of weightsᵀy among all multipliers; +inf where nothing bounds it."""

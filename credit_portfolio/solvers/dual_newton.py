@@ -65,6 +65,8 @@ _PER_ROW, _MOST_ROWS = 8, 32
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 _SMOOTH = 0.1
 _NEWTON_STEPS = 15
+# A multiplier that a step takes to zero ends within rounding of the step, some 1e-16 of it, or
+# 1e-10 where the line search stopped just short; one that presses is of the step's own size.
 _IDLE = 1e-9
 # A slope of the wrong sign by less than this part of the steepest is rounding: K_iᵀν is a sum of
 # k + q products, and 43 of them leave about 1e-15.
