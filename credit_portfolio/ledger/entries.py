@@ -119,6 +119,18 @@ ENTRY_RULES: tuple[EntryRule, ...] = (
         "the flag for debit or credit is not one of the profile's words",
     ),
     EntryRule(
+        "unmatched_link",
+        "A row of the second table names no accepted credit or no accepted invoice.",
+        "Export both tables of the same day and all their rows.",
+        "the match of {document} with {against_document} names a row that is not accepted",
+    ),
+    EntryRule(
+        "bad_discount",
+        "The discount of a payment is below 0, or not less than the payment's amount.",
+        "Mend the figure, or book the discount as an entry of its own.",
+        "the discount does not fit the amount {amount}",
+    ),
+    EntryRule(
         "too_many_decimals",
         "Money is written with more than four decimals; it is not rounded in silence.",
         "Round to four decimals or fewer in the source.",
@@ -327,7 +339,7 @@ def judge_entries(entries: Table, groups: Sequence[str] = (), store: Store = at_
     Within a day reversals come first, then entries in the order of ``row``.
     """
     judged = store("entries_own", entries.mutate(rule=_first_broken(entries)))
-    judged = store("entries_copies", _verdicts(judged, _copies(judged, groups)))
+    judged = store("entries_copies", _verdicts(judged, copies_among(judged, groups)))
     judged = store("entries_named", _verdicts(judged, _named(judged)))
     judged = store("entries_undone", _verdicts(judged, _undone(judged)))
     judged = store("entries_late", _verdicts(judged, _late(judged)))
@@ -351,8 +363,11 @@ def _verdicts(judged: Table, found: Table) -> Table:
     return joined.select(*kept, rule=joined.verdict.fill_null(joined.rule))
 
 
-def _copies(judged: Table, groups: Sequence[str]) -> Table:
-    """Return the copies to reject. An invoice is its number; others also their aim and line."""
+def copies_among(judged: Table, groups: Sequence[str]) -> Table:
+    """Return row and verdict of the copies to reject among those that broke no rule.
+
+    An invoice is its number alone; other entries are also told by what they name and their line.
+    """
     clean = judged.filter(judged.rule == "")
     alone = clean.kind == "invoice"
     clean = clean.mutate(
