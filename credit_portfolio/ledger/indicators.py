@@ -78,7 +78,7 @@ INDICATORS: tuple[Indicator, ...] = (
     Indicator("days_sales_outstanding", "days sales outstanding", "days", "open × window / sales"),
     Indicator("best_possible_days", "best possible", "days", "not yet due × window / sales"),
     Indicator("average_days_delinquent", "average days delinquent", "days", "the two's difference"),
-    Indicator("countback_days", "countback", "days", "open used up against the latest months"),
+    Indicator("countback_days", "countback", "days", "open against the latest months"),
     Indicator("days_to_pay", "days to pay", "days", "paid − invoiced, by money paid"),
     Indicator("days_beyond_terms", "days beyond terms", "days", "paid − due, by money paid"),
     Indicator(
@@ -320,7 +320,8 @@ def _ratio(above: ArrayLike, below: ArrayLike) -> Vector:
     """Divide; over 0 it is NaN."""
     numerator, denominator = np.asarray(above, np.float64), np.asarray(below, np.float64)
     empty = np.full(numerator.shape, np.nan)
-    return np.divide(numerator, denominator, out=empty, where=denominator != 0)
+    quotient: Vector = np.divide(numerator, denominator, out=empty, where=denominator != 0)
+    return quotient
 
 
 _FORMULAS: Mapping[str, Callable[[pd.DataFrame], Any]] = {
@@ -368,8 +369,9 @@ def past_days(ledger: Ledger, months: int) -> list[dt.date]:
 
 
 def _first_day(ledger: Ledger) -> dt.date:
-    first = ledger.invoices.invoice_date.min().to_pyarrow().as_py()
-    return ledger.as_of if first is None else first  # type: ignore[no-any-return]
+    dates = frame_of(ledger.invoices.aggregate(first=ledger.invoices.invoice_date.min()))
+    first: dt.date | None = dates["first"].iloc[0]
+    return ledger.as_of if first is None else first
 
 
 def _key(table: Table, by: str) -> Expression:
@@ -385,8 +387,8 @@ def _gather(table: Table, by: str | None, sums: Mapping[str, Expression]) -> pd.
     else:
         frame = frame_of(table.group_by(key=_key(table, by)).aggregate(**sums))
         frame = frame.set_index("key").sort_index().rename_axis(by)
-    result: pd.DataFrame = frame.astype(object).where(frame.notna(), Decimal(0))
-    return result
+    nothing: Any = Decimal(0)
+    return frame.astype(object).where(frame.notna(), nothing)
 
 
 def _sums(ledger: Ledger, by: str | None, days: int, first: dt.date) -> pd.DataFrame:
@@ -394,9 +396,10 @@ def _sums(ledger: Ledger, by: str | None, days: int, first: dt.date) -> pd.DataF
     begin = max(_before(ledger.as_of, days), _before(first, 1))
     s = _gather(ledger.invoices, by, _sums_at_end(ledger.invoices, ledger.as_of, begin))
     t = ledger_on(ledger, begin).invoices
+    nothing: Any = Decimal(0)
     before = _gather(
         t, by, {name: t[name].sum() for name in ("open", "collected", "written_off")}
-    ).reindex(s.index, fill_value=Decimal(0))
+    ).reindex(s.index, fill_value=nothing)
     for name in ("collected", "written_off"):
         s[name] = s[name] - before[name]
     s["overdue"] = s["open"] - s["not_due"]
@@ -523,7 +526,7 @@ def concentration(
     keys = {"one": _key(t, by)} | ({} if within is None else {"key": _key(t, within)})
     money = frame_of(t.group_by(**keys).aggregate(money=t[of].sum().cast("float64")))
     if within is None:
-        rows = {TOTAL: spread_of(money["money"], top)}
+        rows: dict[Any, dict[str, float]] = {TOTAL: spread_of(money["money"], top)}
     else:
         groups = money.groupby("key", dropna=False, sort=True)["money"]
         rows = {name: spread_of(part, top) for name, part in groups}
