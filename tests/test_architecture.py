@@ -39,8 +39,8 @@ DOORS = {
     "dask": {"solvers/dask_.py"},
     "distributed": {"solvers/dask_.py"},
     "threadpoolctl": {"program/columns.py"},
-    "typer": {"cli.py"},
-    "rich": {"cli.py"},
+    "typer": {"cli/__init__.py", "cli/app.py", "cli/book.py", "cli/ledger.py"},
+    "rich": {"cli/app.py", "cli/tables.py"},
 }
 
 

@@ -1,0 +1,147 @@
+"""What all commands share: the program itself, options, progress, settings."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from credit_portfolio.settings import Settings
+
+
+class InterruptedCommandError(Exception):
+    """Ctrl-C, in a form that Typer leaves to us: its own way with it depends on its version."""
+
+
+class _Commands(TyperGroup):
+    """The commands; an interrupt within any of them comes out as ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, RuntimeError) as error:
+            from credit_portfolio.job import is_interrupt
+
+            if is_interrupt(error):
+                raise InterruptedCommandError from error
+            raise
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Credit limits and receivables as a portfolio.",
+    epilog="Exit codes: 0 done, 1 data, 2 infeasible, 3 solver, 64 usage, 130 interrupted.",
+)
+
+Invoices = Annotated[Path, typer.Argument(help="Ledger of invoices: CSV (.gz too) or Parquet.")]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="Ledger of invoices: CSV (.gz too) or Parquet.")
+]
+Statements = Annotated[Path, typer.Argument(help="Statements of the customers: CSV (.gz too).")]
+File = Annotated[Path | None, typer.Option("--settings", help="TOML file; options win over it.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
+Profile = Annotated[str | None, typer.Option(help="Shape of the ledger: canonical, ibm.")]
+AsOf = Annotated[str | None, typer.Option(help="Day of the picture, YYYY-MM-DD.")]
+Currency = Annotated[str | None, typer.Option(help="Take only the invoices of this currency.")]
+Separator = Annotated[str | None, typer.Option(help="Column separator of the CSV.")]
+Decimal = Annotated[str | None, typer.Option(help="Decimal mark of the CSV: . or ,")]
+DateFormat = Annotated[str | None, typer.Option(help="Format of dates, as %d.%m.%Y.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        from credit_portfolio.version import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+class Show(Protocol):
+    """Say which stage begins, or how far one has come."""
+
+    def __call__(self, stage: str, done: int = 0, of: int = 0) -> None:
+        """Show it."""
+
+
+@contextmanager
+def progress() -> Iterator[Show]:
+    """Show the stage at work on stderr: a spinner on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    current: list[Any] = []
+    if not console.is_terminal:
+        started = time.perf_counter()
+
+        def say(stage: str, done: int = 0, of: int = 0) -> None:
+            if current != [stage]:  # the steps of a stage are for those who watch
+                typer.echo(f"{time.perf_counter() - started:7.1f} s  {stage}", err=True)
+            current[:] = [stage]
+
+        yield say
+        return
+    text = TextColumn("{task.fields[stage]}{task.fields[steps]}", markup=False)
+    with Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=console) as bar:
+
+        def finish() -> None:
+            for _, task in current:
+                bar.update(task, total=1, completed=1)
+
+        def show(stage: str, done: int = 0, of: int = 0) -> None:
+            steps = f" {done} of {of}" if of else ""
+            if current and current[0][0] == stage:
+                bar.update(current[0][1], steps=steps)
+                return
+            finish()
+            current[:] = [(stage, bar.add_task("", total=None, stage=stage, steps=steps))]
+
+        yield show
+        finish()
+
+
+def settings_of(file: Path | None, **options: dict[str, Any]) -> Settings:
+    """Return the settings of a file, in which the options that were given win."""
+    from credit_portfolio.settings import Settings
+
+    base = Settings() if file is None else Settings.from_toml(file)
+    return base.changed(options)
+
+
+def ledger_options(
+    profile: str | None,
+    as_of: str | None,
+    currency: str | None,
+    separator: str | None,
+    decimal: str | None,
+    date_format: str | None,
+) -> dict[str, Any]:
+    """Return the options that say how a ledger is read, as the settings name them."""
+    return {
+        "profile": profile,
+        "as_of": as_of,
+        "currency": currency,
+        "separator": separator,
+        "decimal": decimal,
+        "date_format": date_format,
+    }
+
+
+def say_where(folder: Path | None) -> None:
+    """Say which files were written."""
+    if folder is not None:
+        files = sorted(path.name for path in folder.iterdir() if path.is_file())
+        typer.echo(f"\nwritten to {folder}: {', '.join(files)}", err=True)

@@ -1,0 +1,261 @@
+"""The commands that look at a ledger: quality, ageing, indicators."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal as Exact
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from credit_portfolio.cli.app import (
+    AsOf,
+    Currency,
+    DateFormat,
+    Decimal,
+    File,
+    Profile,
+    Separator,
+    Show,
+    Source,
+    app,
+    ledger_options,
+    progress,
+    say_where,
+    settings_of,
+)
+from credit_portfolio.errors import ModelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from credit_portfolio.ledger.source import Ledger
+
+_SUFFIXES = (".csv", ".xlsx", ".json")
+
+OutFile = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Also write a .csv, .xlsx or .json.")
+]
+Rows = Annotated[int, typer.Option(min=1, help="Most rows on the terminal; the file has all.")]
+
+
+@app.command()
+def quality(
+    source: Source,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for quality.csv and rejected.csv, or a .xlsx or .json."),
+    ] = None,
+    settings: File = None,
+    profile: Profile = None,
+    as_of: AsOf = None,
+    currency: Currency = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    date_format: DateFormat = None,
+) -> None:
+    """Check every row of a ledger; say what was rejected, why, and how much money it is."""
+    from credit_portfolio import job
+    from credit_portfolio.cli.tables import show_quality
+    from credit_portfolio.export import write_csv
+
+    options = ledger_options(profile, as_of, currency, separator, decimal, date_format)
+    if out is not None and out.suffix.lower() in _SUFFIXES[1:]:
+        with _file(out), progress() as show:
+            ledger = _open(show, source, settings, options)
+            q = ledger.quality
+            sheets = {
+                "rules": q.rules.set_index("rule"),
+                "findings": q.findings.set_index("finding"),
+                "totals": q.control_totals.rename_axis("total"),
+                "rejected": q.rejected.set_index("row"),
+            }
+            _write(out, ledger, sheets, money=("amount", "money"))
+        show_quality(ledger)
+        _say_file(out)
+        return
+    with job.results_folder(out) as folder:
+        with progress() as show:
+            ledger = _open(show, source, settings, options)
+        if folder is not None:
+            write_csv(ledger.quality.rules, folder / "quality.csv", index=False)
+            job.write_rejected(ledger.quality.rejected, folder / "rejected.csv")
+    show_quality(ledger)
+    say_where(folder)
+
+
+@app.command()
+def ageing(
+    source: Source,
+    by: Annotated[
+        str, typer.Option(help="customer_id, disputed, or a further column of the ledger.")
+    ] = "customer_id",
+    basis: Annotated[
+        str, typer.Option(help="due: days past due; invoice: days since the invoice.")
+    ] = "due",
+    edges: Annotated[str, typer.Option(help="Last day of each bucket but the last.")] = "30,60,90",
+    rows: Rows = 20,
+    out: OutFile = None,
+    settings: File = None,
+    profile: Profile = None,
+    as_of: AsOf = None,
+    currency: Currency = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    date_format: DateFormat = None,
+) -> None:
+    """Show the open money by age, per customer or any other column."""
+    from credit_portfolio.cli.tables import show_ageing
+
+    options = ledger_options(profile, as_of, currency, separator, decimal, date_format)
+    days = _whole_numbers("--edges", edges)
+    with _file(out), progress() as show:
+        ledger = _open(show, source, settings, options)
+        table = ledger.ageing(by=by, basis=basis, edges=days)
+        _write(out, ledger, {"ageing": table}, money=tuple(table.columns), basis=basis)
+    show_ageing(ledger, table, basis, rows)
+    _say_file(out)
+
+
+@app.command()
+def indicators(
+    source: Source,
+    by: Annotated[
+        str | None, typer.Option(help="customer_id, disputed, or a further column of the ledger.")
+    ] = None,
+    over: Annotated[
+        int | None, typer.Option(min=1, metavar="MONTHS", help="Also the month ends before.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="Days of sales and payments.")] = 90,
+    rows: Rows = 20,
+    out: OutFile = None,
+    settings: File = None,
+    profile: Profile = None,
+    as_of: AsOf = None,
+    currency: Currency = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    date_format: DateFormat = None,
+) -> None:
+    """Show DSO, days to pay, collection, bad debts and concentration, also over time."""
+    from credit_portfolio.cli import tables
+    from credit_portfolio.ledger import indicators as kpi
+
+    options = ledger_options(profile, as_of, currency, separator, decimal, date_format)
+    with _file(out), progress() as show:
+        ledger = _open(show, source, settings, options)
+        stage = "computing the indicators"
+        show(stage)
+        table = kpi.indicators(
+            ledger, by, over, days=days, progress=lambda done, of: show(stage, done, of)
+        )
+        moved = kpi.transitions(ledger)
+        rates = kpi.roll_rates(ledger).iloc[0]
+        sheets = {
+            "indicators": table,
+            "transitions": moved,
+            "concentration": kpi.concentration(ledger),
+        }
+        money = tuple(i.name for i in kpi.INDICATORS if i.unit == "money")
+        shares = tuple(i.name for i in kpi.INDICATORS if i.unit == "share")
+        shares += (*moved.columns[1:], "top_1", "top_5", "top_10")
+        _write(out, ledger, sheets, money=(*money, "opening"), shares=shares)
+    if by is None and over is None:
+        tables.show_indicators(ledger, table.iloc[0], kpi.INDICATORS, rates)
+    else:
+        tables.show_series(ledger, table, kpi.INDICATORS, rows)
+    _say_file(out)
+
+
+def _open(show: Show, source: str, file: Path | None, options: dict[str, Any]) -> Ledger:
+    from credit_portfolio import job
+
+    chosen = settings_of(file, ledger=options)
+    show("reading the ledger")
+    return job.read_ledger(source, chosen)
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ModelError(
+            f"{option} is {text!r}; expected whole numbers with commas between, as 30,60,90"
+        ) from error
+
+
+@contextmanager
+def _file(path: Path | None) -> Iterator[None]:
+    """See that a file of this name can be written, before any long work."""
+    from credit_portfolio import job
+
+    if path is not None and path.suffix.lower() not in _SUFFIXES:
+        raise ModelError(
+            f"--out is {str(path)!r}; expected a file whose name ends in .csv, .xlsx or .json"
+        )
+    with job.results_folder(None if path is None else path.parent):
+        yield
+
+
+def _write(
+    path: Path | None,
+    ledger: Ledger,
+    sheets: Mapping[str, pd.DataFrame],
+    *,
+    money: Collection[str],
+    shares: Collection[str] = (),
+    **asked: object,
+) -> None:
+    """Write the first table as CSV, or all of them as a workbook or as JSON."""
+    from credit_portfolio import export
+
+    if path is None:
+        return
+    if path.suffix.lower() == ".csv":
+        export.write_csv(next(iter(sheets.values())), path, money=money)
+        return
+    if path.suffix.lower() == ".xlsx":
+
+        def style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:
+            return "money" if column in money else "share" if column in shares else None
+
+        export.write_excel(sheets, path, style=style)
+        return
+    content = {
+        "source": ledger.quality.file_name or ledger.quality.source,
+        "as_of": ledger.as_of.isoformat(),
+        "currency": ledger.currency,
+        "rows_read": ledger.quality.rows_read,
+        "rows_rejected": ledger.quality.rows_rejected,
+        **asked,
+        **{name: _records(frame) for name, frame in sheets.items()},
+    }
+    with export.whole_file(path) as draft:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as plain types: a missing number is null, an exact one is text."""
+    flat = frame.reset_index()
+    rows = flat.itertuples(index=False, name=None)
+    return [dict(zip(map(str, flat.columns), map(_plain, row), strict=True)) for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, dt.datetime):
+        return value.date().isoformat()
+    return str(value) if isinstance(value, Exact | dt.date) else value
+
+
+def _say_file(path: Path | None) -> None:
+    if path is not None:
+        typer.echo(f"\nwritten to {path}", err=True)
