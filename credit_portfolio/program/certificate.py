@@ -80,6 +80,35 @@ class Certificate:
         )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Examination:
+    """What was found of a point.
+
+    Attributes
+    ----------
+    certificate : Certificate
+        With infinite residuals where the point is not finite.
+    y : ndarray, shape (q,)
+        The multipliers that the certificate used.
+    z : ndarray, shape (n,)
+        Multipliers of the bounds: ∇f + Aᵀy + z = 0 wherever a bound can carry it.
+    exposure : ndarray, shape (k,)
+        F w.
+    objective : float
+        ‖F w‖² + wᵀDw + cᵀw.
+    scale : float
+        What the gap is relative to: the terms of the objective, and a little that counts where
+        they vanish.
+    """
+
+    certificate: Certificate
+    y: Vector
+    z: Vector
+    exposure: Vector
+    objective: float
+    scale: float
+
+
 def certify(
     program: CreditProgram,
     w: Vector,
@@ -87,6 +116,25 @@ def certify(
     tolerance: float,
     columns: Columns | None = None,
 ) -> tuple[Certificate, Vector, Vector]:
+    """Measure how far shares w with row multipliers y are from optimal: see ``examine``.
+
+    Returns
+    -------
+    certificate : Certificate
+    y : ndarray, shape (q,)
+    z : ndarray, shape (n,)
+    """
+    seen = examine(program, w, y, tolerance, columns)
+    return seen.certificate, seen.y, seen.z
+
+
+def examine(
+    program: CreditProgram,
+    w: Vector,
+    y: Vector,
+    tolerance: float,
+    columns: Columns | None = None,
+) -> Examination:
     """Measure how far shares w with row multipliers y are from optimal.
 
     For every feasible v, convexity gives f(v) ≥ f(w) + ∇f(w)ᵀ(v − w). Writing ∇f = d − Aᵀy, each
@@ -101,19 +149,11 @@ def certify(
     tolerance : float
     columns : Columns, optional
         Of the same program, where there is one with a pool of threads.
-
-    Returns
-    -------
-    certificate : Certificate
-        With infinite residuals where w or y is not finite.
-    y : ndarray, shape (q,)
-        The multipliers that the certificate used.
-    z : ndarray, shape (n,)
-        Multipliers of the bounds: ∇f + Aᵀy + z = 0 wherever a bound can carry it.
     """
     if not (np.isfinite(w).all() and np.isfinite(y).all()):
         nothing = Certificate(np.inf, np.inf, np.inf, tolerance)
-        return nothing, np.zeros_like(y), np.zeros_like(w)
+        exposure = np.full(program.n_factors, np.nan)
+        return Examination(nothing, np.zeros_like(y), np.zeros_like(w), exposure, np.nan, np.nan)
     columns = Columns(program) if columns is None else columns
     y = admissible(y, program.row_lower, program.row_upper)
     # A diverged point overflows on its way to an infinite residual.
@@ -121,7 +161,9 @@ def certify(
         levels = measure_levels(program, columns, w)
         slopes, z = measure_slopes(program, columns, w, levels.exposure, y)
         certificate = conclude(program, levels, slopes, y, tolerance)
-    return certificate, y, z
+        objective = float(levels.exposure @ levels.exposure) + levels.spread + levels.cost
+        scale = _objective_scale(levels)
+    return Examination(certificate, y, z, levels.exposure, objective, scale)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -219,23 +261,52 @@ def measure_slopes(
     z = np.empty(columns.n)
 
     def block(at: slice) -> Slopes:
-        share, lower, upper = w[at], program.lower[at], program.upper[at]
-        risk = 2.0 * (exposure @ columns.F[:, at])
-        risk += 2.0 * program.idiosyncratic[at] * share
+        share, linear = w[at], program.linear[at]
+        risk = exposure @ columns.F[:, at]
+        risk += program.idiosyncratic[at] * share
+        risk *= 2.0
         pull = np.asarray(columns.rows(at).T @ y)
-        residual = risk + program.linear[at] + pull
-        z[at] = admissible(-residual, lower, upper)
-        outside = np.maximum(np.maximum(lower - share, share - upper), 0.0)
+        residual = risk + pull
+        residual += linear
+        explained = np.negative(residual)
+        to_lower, to_upper = share - program.lower[at], program.upper[at] - share
+        gap, unexplained = _carry(explained, to_lower, to_upper)
+        z[at] = explained
         return Slopes(
-            risk=float(np.abs(risk).max()),
-            linear=float(np.abs(program.linear[at]).max()),
-            rows=float(np.abs(pull).max()),
-            unexplained=float(np.abs(residual + z[at]).max()),
-            gap=_slack_cost(z[at], share, lower, upper),
-            outside=float(outside.max()),
+            risk=_size(risk),
+            linear=_size(linear),
+            rows=_size(pull),
+            unexplained=unexplained,
+            gap=gap,
+            outside=max(-float(to_lower.min()), -float(to_upper.min()), 0.0),
         )
 
     return Slopes.of_all(columns.each(block)), z
+
+
+def _carry(explained: Vector, to_lower: Vector, to_upper: Vector) -> tuple[float, float]:
+    """Let bounds carry slopes: the gap that leaves, and the largest slope on an open side.
+
+    What nothing carries is set to zero in ``explained``; a distance may be infinite.
+    """
+    unexplained = 0.0
+    open_above, open_below = np.isinf(to_upper), np.isinf(to_lower)
+    if open_above.any() or open_below.any():
+        alone = (open_above & (explained > 0)) | (open_below & (explained < 0))
+        unexplained = float(np.abs(explained[alone]).max(initial=0.0))
+        explained[alone] = 0.0
+        to_lower, to_upper = (
+            np.where(open_below, 0.0, to_lower),
+            np.where(open_above, 0.0, to_upper),
+        )
+    above = np.maximum(explained, 0.0)
+    below = above - explained
+    return float(above @ np.abs(to_upper) + below @ np.abs(to_lower)), unexplained
+
+
+def _size(values: Vector) -> float:
+    """Largest absolute value; NaN where there is one."""
+    return float(np.maximum(values.max(), -values.min()))
 
 
 def conclude(
@@ -272,8 +343,10 @@ def _primal(program: CreditProgram, levels: Levels, outside: float) -> float:
 
 
 def absolute(A: Rows) -> Rows:
-    """Return |A|, entry by entry."""
-    return np.abs(A) if isinstance(A, np.ndarray) else abs(A)
+    """Return |A|, entry by entry; A itself where nothing is negative."""
+    if isinstance(A, np.ndarray):
+        return A if A.size == 0 or A.min() >= 0 else np.abs(A)
+    return abs(A)
 
 
 def _largest_entries(sizes: Rows) -> Vector:

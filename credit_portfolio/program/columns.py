@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,11 +28,120 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
+    Index = slice | NDArray[np.intp]
+
+Part = TypeVar("Part")
+ALL = slice(None)
 
 # 8,192 columns of 43 rows are 2.8 MB of scratch in each thread; 4,096 to 32,768 take equally long.
 _BLOCK = 8192
+# A program of up to so many numbers (20 MB) is copied into blocks of its own, of a cache's size:
+# an interior point reads it some hundred times.
+_GATHER, _SMALL_BLOCK = 2_500_000, 8192
+# Sparse rows are written out for that where they are few beside the factors.
+_FEW_ROWS = 128
 # Below this many blocks, starting threads costs more than it saves.
 _WORTH_THREADS = 3
+
+
+class Tile(Protocol):
+    """A block of columns of K, and its products."""
+
+    @property
+    def at(self) -> slice:
+        """Its customers."""
+
+    def pull(self, v: Vector) -> Vector:
+        """Return Kᵀ v for v of shape (k + q,)."""
+
+    def push(self, x: Matrix) -> Matrix:
+        """Return K x, for x of shape (size,) or (size, any)."""
+
+    def gram(self, weights: Vector, which: Index = ALL) -> Matrix:
+        """Return K diag(weights) Kᵀ over the columns ``which``, for weights of zero or more."""
+
+    def weigh(self, v: Vector) -> Vector:
+        """Return |A|ᵀ v for v of shape (q,)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Gathered:
+    """F and A one below the other, in memory of its own."""
+
+    at: slice
+    K: Matrix
+    k: int
+
+    def pull(self, v: Vector) -> Vector:
+        return v @ self.K
+
+    def push(self, x: Matrix) -> Matrix:
+        return self.K @ x
+
+    def gram(self, weights: Vector, which: Index = ALL) -> Matrix:
+        scratch = self.K[:, which] * np.sqrt(weights)
+        return np.asarray(scratch @ scratch.T)
+
+    def weigh(self, v: Vector) -> Vector:
+        return _weigh(self.K[self.k :], v)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Dense:
+    """Views into F and A."""
+
+    at: slice
+    F: Matrix
+    A: Matrix
+
+    def pull(self, v: Vector) -> Vector:
+        k = len(self.F)
+        out = v[:k] @ self.F
+        if len(self.A):
+            out += v[k:] @ self.A
+        return out
+
+    def push(self, x: Matrix) -> Matrix:
+        return np.concatenate([self.F @ x, self.A @ x])
+
+    def gram(self, weights: Vector, which: Index = ALL) -> Matrix:
+        root, k = np.sqrt(weights), len(self.F)
+        scratch = np.empty((k + len(self.A), root.size))
+        np.multiply(self.F[:, which], root, out=scratch[:k])
+        np.multiply(self.A[:, which], root, out=scratch[k:])
+        return np.asarray(scratch @ scratch.T)
+
+    def weigh(self, v: Vector) -> Vector:
+        return _weigh(self.A, v)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sparse:
+    """A view into F, and the columns of a sparse A."""
+
+    at: slice
+    F: Matrix
+    A: Any
+
+    def pull(self, v: Vector) -> Vector:
+        k = len(self.F)
+        return np.asarray(v[:k] @ self.F + self.A.T @ v[k:])
+
+    def push(self, x: Matrix) -> Matrix:
+        return np.concatenate([self.F @ x, self.A @ x])
+
+    def gram(self, weights: Vector, which: Index = ALL) -> Matrix:
+        root, k = np.sqrt(weights), len(self.F)
+        F, A = self.F[:, which] * root, self.A[:, which].multiply(root)
+        made = np.empty((k + A.shape[0], k + A.shape[0]))
+        made[:k, :k] = F @ F.T
+        made[k:, :k] = A @ F.T
+        made[:k, k:] = made[k:, :k].T
+        made[k:, k:] = (A @ A.T).toarray()
+        return made
+
+    def weigh(self, v: Vector) -> Vector:
+        return np.asarray(abs(self.A).T @ v)
 
 
 class Columns:
@@ -59,48 +170,57 @@ class Columns:
         self._pool = pool
         self._dense = program.rows if isinstance(program.rows, np.ndarray) else None
         self._sparse: Any = None if self._dense is not None else sparse.csc_array(program.rows)
-        starts = range(0, self.n, _BLOCK)
-        self._blocks = [slice(start, min(self.n, start + _BLOCK)) for start in starts]
+        self._blocks = _slices(self.n, _BLOCK)
+        self._tiles: list[Tile] = []
+
+    def like(self, program: CreditProgram) -> Columns:
+        """Return the columns of another program, worked on by the same threads."""
+        return Columns(program, self._pool)
+
+    def tiles(self) -> list[Tile]:
+        """Return the blocks of columns, for work that comes back to each of them many times.
+
+        Those of a small program are copied together: what is read in each of dozens of steps then
+        lies in one piece, and in the core's cache.
+        """
+        self._tiles = self._tiles or self._cut()
+        return self._tiles
+
+    def _cut(self) -> list[Tile]:
+        gather = (self.k + self.q) * self.n <= _GATHER
+        gather &= self._dense is not None or self.k + self.q <= _FEW_ROWS
+        if not gather:
+            return [self._tile(at) for at in self._blocks]
+        made: list[Tile] = []
+        for at in _slices(self.n, _SMALL_BLOCK):
+            A = self.rows(at)
+            K = np.vstack([self.F[:, at], A if isinstance(A, np.ndarray) else A.toarray()])
+            made.append(_Gathered(at, K, self.k))
+        return made
+
+    def _tile(self, at: slice) -> Tile:
+        F = self.F[:, at]
+        return (
+            _Sparse(at, F, self.rows(at)) if self._dense is None else _Dense(at, F, self.rows(at))
+        )
 
     def pull(self, v: Vector) -> Vector:
         """Return Kᵀ v, shape (n,), for v of shape (k + q,)."""
         out = np.empty(self.n)
-        of_factors, of_rows = v[: self.k], v[self.k :]
 
         def block(at: slice) -> None:
-            np.dot(of_factors, self.F[:, at], out=out[at])
-            if self.q:
-                out[at] += self.rows(at).T @ of_rows
+            out[at] = self._tile(at).pull(v)
 
         self.each(block)
         return out
 
     def push(self, x: Vector) -> Vector:
         """Return K x, shape (k + q,), for x of shape (n,)."""
-
-        def block(at: slice) -> Vector:
-            return np.concatenate([self.F[:, at] @ x[at], self.rows(at) @ x[at]])
-
-        return np.asarray(sum(self.each(block)))
+        return np.asarray(sum(self.each(lambda at: self._tile(at).push(x[at]))))
 
     def gram(self, weights: Vector) -> Matrix:
         """Return K diag(weights) Kᵀ, shape (k + q, k + q), for weights of zero or more."""
-        return np.asarray(sum(self.each(lambda at: self._gram_of(at, np.sqrt(weights[at])))))
-
-    def _gram_of(self, at: slice, root: Vector) -> Matrix:
-        k, size = self.k, self.k + self.q
-        if self._dense is not None:
-            scratch = np.empty((size, root.size))
-            np.multiply(self.F[:, at], root, out=scratch[:k])
-            np.multiply(self._dense[:, at], root, out=scratch[k:])
-            return scratch @ scratch.T
-        F, A = self.F[:, at] * root, self.rows(at).multiply(root)
-        made = np.empty((size, size))
-        made[:k, :k] = F @ F.T
-        made[k:, :k] = A @ F.T
-        made[:k, k:] = made[k:, :k].T
-        made[k:, k:] = (A @ A.T).toarray()
-        return made
+        return np.asarray(sum(self.each(lambda at: self._tile(at).gram(weights[at]))))
 
     def row_norms(self) -> Vector:
         """Return the Euclidean norm of each row of A, shape (q,)."""
@@ -126,9 +246,25 @@ class Columns:
 
     def each(self, work: Callable[[slice], Any]) -> list[Any]:
         """Do some work on every block, and return what it gave, in order."""
-        if self._pool is None or len(self._blocks) == 1:
-            return [work(at) for at in self._blocks]
-        return list(self._pool.map(work, self._blocks))
+        return self.on(self._blocks, work)
+
+    def on(self, parts: Sequence[Part], work: Callable[[Part], Any]) -> list[Any]:
+        """Do some work on every part, spread over the threads, and return what it gave in order."""
+        if self._pool is None or len(parts) == 1:
+            return [work(part) for part in parts]
+        # NumPy's errstate belongs to the context, which threads do not share.
+        contexts = [copy_context() for _ in parts]
+        return list(self._pool.map(lambda own, part: own.run(work, part), contexts, parts))
+
+
+def _weigh(A: Matrix, v: Vector) -> Vector:
+    some = np.flatnonzero(v)
+    return v[some] @ np.abs(A[some])
+
+
+def _slices(n: int, size: int) -> list[slice]:
+    """Cut n customers into blocks; no customers are one empty block."""
+    return [slice(start, min(n, start + size)) for start in range(0, max(n, 1), size)]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One call for every solver: run it, recompute the proof, and say what was proved.
 
-A solver is a function from a program to a ``Candidate``; adding one is a line in ``_BACK_ENDS``.
+A solver is a function from a program to candidates, of which the first one that can be proved is
+taken; adding one is a line in ``_BACK_ENDS``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import numpy as np
 from credit_portfolio.errors import ModelError
 from credit_portfolio.program.certificate import (
     Certificate,
-    certify,
+    Examination,
     descends_forever,
+    examine,
     infeasibility_margin,
 )
 from credit_portfolio.program.columns import Columns, workers
@@ -28,7 +30,7 @@ from credit_portfolio.solvers.polish import polish
 from credit_portfolio.solvers.solution import Candidate, Duals, Solution, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -36,12 +38,20 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
     Check = Callable[[Mapping[str, Any]], None]
-    BackEnd = Callable[[CreditProgram, float, Mapping[str, Any]], Candidate]
+    BackEnd = Callable[[CreditProgram, Columns, float, Mapping[str, Any]], Iterator[Candidate]]
+
+
+def _with_dask(
+    program: CreditProgram, columns: Columns, tolerance: float, options: Mapping[str, Any]
+) -> Iterator[Candidate]:
+    del columns  # the workers have their own
+    yield dask_.solve_with_dask(program, tolerance, options)
+
 
 # Our own solvers by name: what checks their options, and what runs them. Every other name is looked
 # up among cvxpy's installed solvers.
 _BACK_ENDS: dict[str, tuple[Check, BackEnd]] = {
-    "dask": (dask_.check_options, dask_.solve_with_dask),
+    "dask": (dask_.check_options, _with_dask),
     "dual_newton": (refuse_options, solve_dual_newton),
     "interior_point": (refuse_options, solve_interior_point),
 }
@@ -130,11 +140,9 @@ def solve(
                 program, y, chosen, "the bounds of the shares alone rule it out", tolerance
             )
         else:
-            candidate = _run(program, chosen, tolerance, options, multipliers)
-            solution = _judge(program, columns, candidate, chosen, tolerance, options)
+            solution = _attempt(program, columns, chosen, tolerance, options, multipliers)
             if solver == "auto" and solution.status is Status.FAILED:
-                candidate = _run(program, _SECOND_OPINION, tolerance, {}, None)
-                second = _judge(program, columns, candidate, _SECOND_OPINION, tolerance, {})
+                second = _attempt(program, columns, _SECOND_OPINION, tolerance, {})
                 said = f"{solution.message}; then {_SECOND_OPINION}: {second.message}"
                 solution = _replace(second, message=said)
     return _replace(solution, seconds=time.perf_counter() - started)
@@ -157,52 +165,70 @@ def _multipliers(program: CreditProgram, name: str, start: Solution | None) -> V
     return multipliers if np.isfinite(multipliers).all() else None
 
 
-def _run(
+def _candidates(
     program: CreditProgram,
+    columns: Columns,
     name: str,
     tolerance: float,
     options: Mapping[str, Any],
     multipliers: Vector | None = None,
-) -> Candidate:
+) -> Iterator[Candidate]:
     if multipliers is not None:
-        return solve_dual_newton(program, tolerance, options, multipliers)
-    if name in _BACK_ENDS:
-        return _BACK_ENDS[name][1](program, tolerance, options)
-    return cvxpy_.solve_with_cvxpy(program, name, tolerance, options)
+        yield from solve_dual_newton(program, columns, tolerance, options, multipliers)
+    elif name in _BACK_ENDS:
+        yield from _BACK_ENDS[name][1](program, columns, tolerance, options)
+    else:
+        yield cvxpy_.solve_with_cvxpy(program, name, tolerance, options)
 
 
-def _judge(
+def _attempt(
     program: CreditProgram,
     columns: Columns,
-    candidate: Candidate,
     name: str,
     tolerance: float,
     options: Mapping[str, Any],
+    multipliers: Vector | None = None,
 ) -> Solution:
+    """Take the first candidate that can be proved; where none can, say what is wrong."""
+    candidates = _candidates(program, columns, name, tolerance, options, multipliers)
+    found = _judge(program, columns, next(candidates), name, tolerance)
+    while not found.certificate.holds:
+        candidate = next(candidates, None)
+        if candidate is None:
+            return _disprove(program, found, tolerance)
+        found = _judge(program, columns, candidate, name, tolerance)
+    return _break_tie(program, columns, found, tolerance, options)
+
+
+def _judge(
+    program: CreditProgram, columns: Columns, candidate: Candidate, name: str, tolerance: float
+) -> Solution:
+    w, seen = _examined(program, columns, candidate, tolerance)
+    holds = seen.certificate.holds
+    return Solution(
+        status=Status.OPTIMAL if holds else Status.FAILED,
+        x=_frozen(w),
+        objective=seen.objective,
+        duals=Duals(_frozen(seen.y), _frozen(seen.z)),
+        certificate=seen.certificate,
+        solver=name,
+        message=candidate.said,
+        exposure=_frozen(seen.exposure),
+        unique=True if holds else None,
+        iterations=candidate.iterations,
+    )
+
+
+def _examined(
+    program: CreditProgram, columns: Columns, candidate: Candidate, tolerance: float
+) -> tuple[Vector, Examination]:
+    """Shares of a candidate, polished where that can help, and what they prove."""
     w, y = candidate.w, candidate.y
     if w is None or y is None:
         w, y = np.full(program.n_customers, np.nan), np.full(program.n_rows, np.nan)
-    elif not candidate.sharp:
-        w, y = polish(program, w, y, tolerance)
-    certificate, y, z = certify(program, w, y, tolerance, columns)
-    with np.errstate(over="ignore", invalid="ignore"):  # a refused point may be anything
-        objective = program.objective(w)
-        exposure = program.factors @ w
-    found = Solution(
-        status=Status.OPTIMAL if certificate.holds else Status.FAILED,
-        x=_frozen(w),
-        objective=objective,
-        duals=Duals(_frozen(y), _frozen(z)),
-        certificate=certificate,
-        solver=name,
-        message=candidate.said,
-        exposure=_frozen(exposure),
-        unique=True if certificate.holds else None,
-        iterations=candidate.iterations,
-    )
-    if certificate.holds:
-        return _break_tie(program, found, tolerance, options)
-    return _disprove(program, found, tolerance)
+    if candidate.sharp:
+        return w, examine(program, w, y, tolerance, columns)
+    return polish(program, w, y, tolerance, columns)
 
 
 def _disprove(program: CreditProgram, failed: Solution, tolerance: float) -> Solution:
@@ -247,7 +273,11 @@ def _infeasible(
 
 
 def _break_tie(
-    program: CreditProgram, found: Solution, tolerance: float, options: Mapping[str, Any]
+    program: CreditProgram,
+    columns: Columns,
+    found: Solution,
+    tolerance: float,
+    options: Mapping[str, Any],
 ) -> Solution:
     """Among several optima take the one of smallest norm, and say that there were several."""
     if not tie_break.may_tie(program):
@@ -255,14 +285,17 @@ def _break_tie(
     tied = tie_break.tied(program, found.x, found.duals.rows, found.duals.bounds)
     if tied is False:
         return found
-    second = tie_break.smallest_norm_program(program, found.x)
-    candidate = _run(second, found.solver, tolerance, options)
     unknown = f"{found.message}; whether other shares tie is not known"
-    if candidate.w is None or candidate.y is None:
+    second = tie_break.smallest_norm_program(program, found.x)
+    of_second = columns.like(second)
+    for candidate in _candidates(second, of_second, found.solver, tolerance, options):
+        w, smallest = _examined(second, of_second, candidate, tolerance)
+        if smallest.certificate.holds:
+            break
+    else:
         return _replace(found, unique=None, message=unknown)
-    w, weights = polish(second, candidate.w, candidate.y, tolerance)
-    certificate, y, z = certify(program, w, found.duals.rows, tolerance)
-    if not (certificate.holds and certify(second, w, weights, tolerance)[0].holds):
+    seen = examine(program, w, found.duals.rows, tolerance, columns)
+    if not seen.certificate.holds:
         return _replace(found, unique=None, message=unknown)
     moved = float(np.abs(w - found.x).max()) / float(np.abs(found.x).max() or 1.0)
     if moved <= _SAME_SHARES and not tied:
@@ -270,10 +303,10 @@ def _break_tie(
     return _replace(
         found,
         x=_frozen(w),
-        objective=program.objective(w),
-        duals=Duals(_frozen(y), _frozen(z)),
-        certificate=certificate,
-        exposure=_frozen(program.factors @ w),
+        objective=seen.objective,
+        duals=Duals(_frozen(seen.y), _frozen(seen.z)),
+        certificate=seen.certificate,
+        exposure=_frozen(seen.exposure),
         unique=False,
         message=f"{found.message}; other shares do as well, the smallest norm is taken",
     )

@@ -51,19 +51,10 @@ from credit_portfolio.errors import (
 )
 from credit_portfolio.program.certificate import (
     Certificate,
-    Levels,
-    Slopes,
-    admissible,
-    certify,
-    conclude,
-    measure_levels,
-    measure_slopes,
 )
-from credit_portfolio.program.columns import Columns, workers
+from credit_portfolio.program.columns import workers
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.solvers import dual_newton
-from credit_portfolio.solvers.interior_point import interior_point
-from credit_portfolio.solvers.polish import polish
+from credit_portfolio.solvers import spread
 from credit_portfolio.solvers.solution import Candidate, Status
 
 if TYPE_CHECKING:
@@ -80,24 +71,11 @@ INSTALL = 'pip install "credit-portfolio[cluster]"'
 # 200,000 customers of 43 rows are 70 MB: small beside a worker's memory, so that another worker
 # can take one over, and 0.05 s of work, ten times what Dask spends on a task.
 _PIECE = 200_000
-# Up to here sample and near are the parts of all customers that dual_newton takes; beyond, both
-# grow with the square root, since they travel to the client.
-_PLAIN_UP_TO = 1_000_000
 # A task that fails is tried so often again: a worker may die, a file system may have a bad moment.
 _RETRIES = 3
 # A scheduler that is there answers within milliseconds; workers of a cluster that is just starting
 # may take their time to register.
 _CONNECT_SECONDS, _WORKER_SECONDS = 5.0, 60.0
-# Lengths of a Newton step that one round of the line search looks at.
-_LENGTHS, _LENGTH_ROUNDS = 15, 3
-
-# The first band has every thirty-second customer, each further one a third of those, down to ten
-# for each multiplier, which place it well; fewer would be noise.
-_BAND, _NARROWER, _LEAST_BAND = 1 / 32, 3.0, 10
-# Sums of 100,000 rounded products end at 2e-14; another step would only move the rounding.
-_FINE_ENOUGH = 1e-13
-# y + δ of a multiplier that ends at zero is rounding: a unit in the last place of either.
-_ENDS = 1e-14
 
 # Any free port of this machine, not to be reached from another.
 _LOOPBACK = "127.0.0.1:0"
@@ -207,10 +185,10 @@ def solve_with_dask(
         sources = _write_pieces(program, folder, min(count, program.n_customers))
         rounds = _Rounds(client, sources, show=asked.progress)
         stack.callback(rounds.release)
-        found, said = _find(rounds, _frame(program), tolerance)
+        found, said = spread.find(rounds, _frame(program), tolerance)
         if found is None:
             return Candidate(None, None, said, len(rounds.done))
-        w = np.concatenate(rounds("shares", _shares, each=found.recipes(len(sources))))
+        w = np.concatenate(rounds("shares", spread.shares, each=found.recipes(len(sources))))
         return Candidate(w, found.y, said, len(rounds.done), sharp=True)
 
 
@@ -280,7 +258,7 @@ def solve_parquet(
         client = stack.enter_context(_connected(asked, scratch))
         rounds = _Rounds(client, sources, show=progress)
         stack.callback(rounds.release)
-        found, said = _find(rounds, frame, tolerance)
+        found, said = spread.find(rounds, frame, tolerance)
         solution = _conclude(rounds, frame, found, said, tolerance, targets)
     return replace(solution, seconds=time.perf_counter() - started)
 
@@ -288,7 +266,7 @@ def solve_parquet(
 def _conclude(
     rounds: _Rounds,
     frame: CreditProgram,
-    found: _Found | None,
+    found: spread.Found | None,
     said: str,
     tolerance: float,
     targets: list[str] | None,
@@ -299,14 +277,14 @@ def _conclude(
     certificate = Certificate(np.inf, np.inf, np.inf, tolerance)
     y = np.full(frame.n_rows, np.nan)
     if found is not None:
-        certificate, levels, y = _certify(rounds, frame, found, tolerance)
+        certificate, levels, y = spread.certify_spread(rounds, frame, found, tolerance)
         exposure = levels.exposure
         objective = float(exposure @ exposure) + levels.spread + levels.cost
         status = Status.OPTIMAL if certificate.holds else Status.FAILED
         said = said if certificate.holds else f"{said}; refused: {certificate}"
         recipes = found.recipes(len(rounds.sizes))
         if targets is None:
-            shares = np.concatenate(rounds("shares", _shares, each=recipes))
+            shares = np.concatenate(rounds("shares", spread.shares, each=recipes))
         elif certificate.holds:
             writes = [
                 (source, target, *recipe)
@@ -710,462 +688,7 @@ def _bytes(value: Any) -> int:
     return sum(_bytes(getattr(value, name)) for name in names)
 
 
-# --- the search, on the client ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Found:
-    """Shares without the shares: how every piece can work out its own.
-
-    Customers ``inside`` a piece have the shares given, the others are on the bound that ``nu``
-    presses them to. Without ``inside`` all shares are where the slope vanishes.
-    """
-
-    nu: Vector
-    y: Vector
-    inside: list[Index] | None = None
-    shares: list[Vector] | None = None
-
-    def recipes(self, count: int) -> list[tuple[Vector, Index | None, Vector | None]]:
-        if self.inside is None or self.shares is None:
-            return [(self.nu, None, None)] * count
-        return [(self.nu, at, w) for at, w in zip(self.inside, self.shares, strict=True)]
-
-
-def _find(rounds: _Rounds, frame: CreditProgram, tolerance: float) -> tuple[_Found | None, str]:
-    n, k, q = sum(rounds.sizes), frame.n_factors, frame.n_rows
-    if n <= dual_newton.SMALL:
-        found = _sift(rounds, frame, np.zeros(k + q), tolerance, float(n))
-        return found or (None, f"the interior point on all {n:,} customers found no feasible point")
-    nu = _from_sample(rounds, frame)
-    if nu is None:
-        return None, "the sample of the customers has no solution; nothing may be feasible"
-    surveyed = rounds("survey", _survey, nu, _BAND)
-    between = sum(count for count, _, _ in surveyed)
-    varied = all(varies for _, varies, _ in surveyed)
-    if varied and between >= dual_newton._SMOOTH * n:
-        found = _newton(rounds, frame, nu, tolerance)
-        if found is not None:
-            return found
-    if 2 * between <= n // 2:
-        near = n / dual_newton._NEAR / _thinning(n)
-        if varied:
-            reach = _reach(rounds, [distance for _, _, distance in surveyed])
-            nu, near = _approach(rounds, frame, nu, reach, near)
-        found = _sift(rounds, frame, nu, tolerance, near)
-        if found is not None:
-            return found
-    return None, (
-        f"neither sifting nor Newton settled, with {between:,} of {n:,} customers between their "
-        "bounds; 'interior_point' on one machine needs no luck"
-    )
-
-
-def _thinning(n: int) -> float:
-    """By how much less than in dual_newton, of all, is sent to the client."""
-    return math.sqrt(max(n / _PLAIN_UP_TO, 1.0))
-
-
-def _from_sample(rounds: _Rounds, frame: CreditProgram) -> Vector | None:
-    n = sum(rounds.sizes)
-    size = max(dual_newton._LEAST_SAMPLE, n / dual_newton._SAMPLE / _thinning(n))
-    counts = [min(m, math.ceil(size * m / n)) for m in rounds.sizes]
-    parts = rounds("sample", _sample, each=list(zip(counts, range(len(counts)), strict=True)))
-    sample = _joined(parts, frame)
-    with workers(sample.n_customers) as pool:
-        columns = Columns(sample, pool)
-        w, y, said, _ = interior_point(sample, columns, dual_newton._SAMPLE_TOLERANCE)
-    return np.concatenate([2.0 * (sample.factors @ w), y]) if said == "converged" else None
-
-
-def _joined(parts: list[CreditProgram], frame: CreditProgram) -> CreditProgram:
-    def row(name: str) -> Any:
-        return np.concatenate([getattr(part, name) for part in parts], axis=-1)
-
-    dense = all(isinstance(part.rows, np.ndarray) for part in parts)
-    blocks: Any = [part.rows for part in parts]
-    stacked: Any = row("rows") if dense else sparse.hstack(blocks, "csr")
-    return CreditProgram(
-        factors=row("factors"),
-        idiosyncratic=row("idiosyncratic"),
-        linear=row("linear"),
-        rows=stacked,
-        row_lower=frame.row_lower,
-        row_upper=frame.row_upper,
-        lower=row("lower"),
-        upper=row("upper"),
-    )
-
-
-def _reach(rounds: _Rounds, distances: list[float]) -> float:
-    """Width of the band of a fraction of all customers, from those of the pieces."""
-    return float(np.average(distances, weights=rounds.sizes))
-
-
-def _approach(
-    rounds: _Rounds, frame: CreditProgram, nu: Vector, reach: float, near: float
-) -> tuple[Vector, float]:
-    """Move the sample's multipliers to those of all customers: (ν, how many are near then).
-
-    A rare kind of customer is hardly in the sample, and a row that only these fill stays off by
-    more than the customers near the edge can mend. The Hessian of the few between their bounds
-    says nothing of it; but multipliers that are uncertain by ``reach`` have an expected Hessian,
-    in which everybody within that distance of the edge counts with his chance of being between.
-    Newton steps with it, in ever narrower bands, leave a hundredth of the error or less.
-    """
-    n, k = sum(rounds.sizes), frame.n_factors
-    enough = _LEAST_BAND * (k + frame.n_rows)
-    fraction = _BAND
-    nu = _moved(frame, nu, np.zeros_like(nu), 0.0)
-    best, least = nu, np.inf
-    pushed, hessian, narrower = _evaluate_band(rounds, nu, reach, fraction / _NARROWER)
-    while True:
-        error = dual_newton._newton_error(frame, pushed, nu)
-        if error > 0.5 * least:
-            return best, near
-        if least < np.inf:
-            near = min(near, 2.0 * _NARROWER * fraction * n)
-        best, least = nu, error
-        if fraction * n < enough or not reach > 0:
-            return best, near
-        hessian[np.arange(k), np.arange(k)] += 0.5
-        ascent = dual_newton._ascent(frame, pushed, nu)
-        turn = dual_newton._row_step(frame, hessian, ascent, nu[k:])
-        start = _rising(frame, nu, turn, 0.0, float(turn @ pushed))
-        fraction /= _NARROWER
-        reach = narrower
-        if not (reach > 0 and start > 0):
-            return best, near
-        ahead = _moved(frame, nu, turn, 1.0)
-        pushed, hessian, narrower = _evaluate_band(rounds, ahead, reach, fraction / _NARROWER)
-        if _rising(frame, nu, turn, 1.0, float(turn @ pushed)) < -0.1 * start:
-            ahead = _moved(frame, nu, turn, _length(rounds, frame, nu, turn, start))
-            pushed, hessian, narrower = _evaluate_band(rounds, ahead, reach, fraction / _NARROWER)
-        nu = ahead
-
-
-def _evaluate_band(
-    rounds: _Rounds, nu: Vector, reach: float, fraction: float
-) -> tuple[Vector, Matrix, float]:
-    parts = rounds("approach", _band_part, nu, reach, fraction)
-    pushed, gram = (np.asarray(sum(part[at] for part in parts)) for at in (0, 1))
-    return pushed, gram, _reach(rounds, [part[2] for part in parts])
-
-
-def _sift(
-    rounds: _Rounds, frame: CreditProgram, nu: Vector, tolerance: float, near: float
-) -> tuple[_Found, str] | None:
-    """Solve for the customers near the edge, the others held at their bounds, until none moves."""
-    n, k = sum(rounds.sizes), frame.n_factors
-    least = dual_newton._LEAST_NEAR * (k + frame.n_rows) + 1
-    near = max(float(least), near)
-    before: _Found | None = None
-    rounding = 0.0
-    said: list[str] = []
-    for _ in range(dual_newton._ROUNDS + 1):
-        counts = [min(m, math.ceil(near * m / n)) for m in rounds.sizes]
-        earlier: list[tuple[Any, Any]] = [(None, None)] * len(counts)
-        if before is not None and before.inside is not None:
-            earlier = [(before.nu, at) for at in before.inside]
-        each = [(count, *held) for count, held in zip(counts, earlier, strict=True)]
-        looks: list[_Look] = rounds("sift", _look, nu, rounding, each=each)
-        if before is not None and sum(look.wrong for look in looks) == 0:
-            return before, f"sifting settled on {' then '.join(said)} customers"
-        rounding = dual_newton._WRONG_SIDE * max(look.steepest for look in looks)
-        size = sum(look.inside.size for look in looks)
-        if size > n // 2 and n > dual_newton.SMALL:
-            return None
-        solved = _inner(looks, frame, nu, tolerance)
-        if solved is None:
-            if size == n:
-                return None
-            near *= 4.0
-            continue
-        w, after = solved
-        edges = np.cumsum([look.inside.size for look in looks])[:-1]
-        shares = list(np.split(w, edges))
-        before = _Found(nu, after[k:], [look.inside for look in looks], shares)
-        nu = after
-        said.append(f"{size:,}")
-        if size == n:  # nobody is held, so nobody can be on the wrong side
-            return before, f"the interior point settled on all {n:,} customers"
-        near = max(float(least), near / 2)
-    return None
-
-
-def _inner(
-    looks: list[_Look], frame: CreditProgram, nu: Vector, tolerance: float
-) -> tuple[Vector, Vector] | None:
-    """Best shares of the customers inside, given those of all others: (their shares, ν)."""
-    k = frame.n_factors
-    pushed = np.asarray(sum(look.pushed for look in looks))
-    of_factors, of_rows = pushed[:k], pushed[k:]
-    near = _joined([look.columns for look in looks], frame)
-    inner = CreditProgram(
-        factors=near.factors,
-        idiosyncratic=near.idiosyncratic,
-        linear=near.linear + 2.0 * (near.factors.T @ of_factors),
-        rows=near.rows,
-        row_lower=frame.row_lower - of_rows,
-        row_upper=frame.row_upper - of_rows,
-        lower=near.lower,
-        upper=near.upper,
-    )
-    with workers(inner.n_customers) as pool:
-        w, y, certificate = dual_newton._from_multipliers(inner, of_factors, nu, tolerance)
-        if not certificate.worst <= dual_newton._SHARP:
-            w, y, _, _ = interior_point(inner, Columns(inner, pool), tolerance * 0.1)
-            w, y = polish(inner, w, y, tolerance)
-            if not certify(inner, w, y, tolerance)[0].primal <= tolerance:
-                return None
-    return w, np.concatenate([2.0 * (of_factors + inner.factors @ w), y])
-
-
-def _newton(
-    rounds: _Rounds, frame: CreditProgram, nu: Vector, tolerance: float
-) -> tuple[_Found, str] | None:
-    """Maximise the dual by a semismooth Newton method; each evaluation is one round."""
-    k = frame.n_factors
-    diagonal = np.arange(k)
-    pushed, hessian = _evaluate(rounds, nu)
-    least = np.inf
-    for step in range(dual_newton._NEWTON_STEPS):
-        error = dual_newton._newton_error(frame, pushed, nu)
-        # Rounding of the sums ends the progress; the certificate decides whether that is enough.
-        rounded = error > 0.5 * least and least < tolerance**0.5
-        if rounded or error <= _FINE_ENOUGH:
-            return _Found(nu, nu[k:]), f"dual Newton settled after {step} steps"
-        least = min(least, error)
-        hessian[diagonal, diagonal] += 0.5
-        ascent = dual_newton._ascent(frame, pushed, nu)
-        turn = dual_newton._row_step(frame, hessian, ascent, nu[k:])
-        start = _rising(frame, nu, turn, 0.0, float(turn @ pushed))
-        ahead = _moved(frame, nu, turn, 1.0)
-        pushed, hessian = _evaluate(rounds, ahead)
-        if _rising(frame, nu, turn, 1.0, float(turn @ pushed)) < -0.1 * abs(start):
-            length = _length(rounds, frame, nu, turn, abs(start))
-            ahead = _moved(frame, nu, turn, length)
-            pushed, hessian = _evaluate(rounds, ahead)
-        nu = ahead
-    return None
-
-
-def _moved(frame: CreditProgram, nu: Vector, turn: Vector, length: float) -> Vector:
-    k = frame.n_factors
-    ahead = nu + length * turn
-    ahead[k:] = admissible(ahead[k:], frame.row_lower, frame.row_upper)
-    return ahead
-
-
-def _evaluate(rounds: _Rounds, nu: Vector) -> tuple[Vector, Matrix]:
-    parts = rounds("newton", _newton_part, nu)
-    return np.asarray(sum(p for p, _ in parts)), np.asarray(sum(g for _, g in parts))
-
-
-def _rising(
-    frame: CreditProgram, nu: Vector, turn: Vector, length: float, of_customers: float
-) -> float:
-    """Slope of the dual along the turn, given its part that the customers add up to."""
-    k = frame.n_factors
-    before, change = nu[k:], turn[k:]
-    y = before + length * change
-    # A multiplier that the step ends at zero still presses where it came from: the slope has a jump
-    # there, and rounding must not choose its side.
-    ends = np.abs(y) <= _ENDS * (np.abs(before) + np.abs(change))
-    y = np.where(ends, np.where(before == 0, change, before), y)
-    bound = np.where(y > 0, frame.row_upper, np.where(y < 0, frame.row_lower, 0.0))
-    bound = np.where(np.isfinite(bound), bound, 0.0)
-    of_factors = 0.5 * float((nu[:k] + length * turn[:k]) @ turn[:k])
-    return of_customers - of_factors - float(bound @ turn[k:])
-
-
-def _length(rounds: _Rounds, frame: CreditProgram, nu: Vector, turn: Vector, start: float) -> float:
-    """Length at which the dual stops rising: a round looks at many, the next between two."""
-    short, long = 0.0, 1.0
-    for _ in range(_LENGTH_ROUNDS):
-        lengths = np.linspace(short, long, _LENGTHS + 2)[1:-1]
-        sums = np.asarray(sum(rounds("lengths", _at_lengths, nu, turn, lengths)))
-        values = [
-            _rising(frame, nu, turn, float(length), float(total))
-            for length, total in zip(lengths, sums, strict=True)
-        ]
-        best = int(np.argmin(np.abs(values)))
-        if abs(values[best]) <= 0.1 * start:
-            return float(lengths[best])
-        short = max([short, *(float(at) for at, v in zip(lengths, values, strict=True) if v > 0)])
-        long = min([long, *(float(at) for at, v in zip(lengths, values, strict=True) if v <= 0)])
-    return 0.5 * (short + long)
-
-
-def _certify(
-    rounds: _Rounds, frame: CreditProgram, found: _Found, tolerance: float
-) -> tuple[Certificate, Levels, Vector]:
-    recipes = found.recipes(len(rounds.sizes))
-    y = admissible(found.y, frame.row_lower, frame.row_upper)
-    with np.errstate(over="ignore", invalid="ignore"):
-        levels = Levels.of_all(rounds("certify", _levels, each=recipes))
-        slopes = Slopes.of_all(rounds("certify", _slopes, levels.exposure, y, each=recipes))
-        return conclude(frame, levels, slopes, y, tolerance), levels, y
-
-
-# --- what a worker does with a piece: pure functions --------------------------------------------
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Look:
-    """A piece's answer in sifting.
-
-    Who is near (places in the piece) and their columns, K w of all others, how many were held on
-    the wrong side, and the steepest slope, against which rounding is measured.
-    """
-
-    inside: Index
-    columns: CreditProgram
-    pushed: Vector
-    wrong: int
-    steepest: float
-
-
-def _sample(piece: CreditProgram, size: int, number: int) -> CreditProgram:
-    n = piece.n_customers
-    chosen = np.random.default_rng((dual_newton._SEED, number)).choice(n, size, replace=False)
-    taken, each = _take(piece, np.sort(chosen)), n / size
-    return CreditProgram(
-        factors=taken.factors,
-        idiosyncratic=taken.idiosyncratic / each,
-        linear=taken.linear,
-        rows=taken.rows,
-        row_lower=piece.row_lower,
-        row_upper=piece.row_upper,
-        lower=taken.lower * each,
-        upper=taken.upper * each,
-    )
-
-
-def _take(piece: CreditProgram, at: Index) -> CreditProgram:
-    return CreditProgram(
-        factors=piece.factors[:, at],
-        idiosyncratic=piece.idiosyncratic[at],
-        linear=piece.linear[at],
-        rows=piece.rows[:, at],
-        row_lower=piece.row_lower,
-        row_upper=piece.row_upper,
-        lower=piece.lower[at],
-        upper=piece.upper[at],
-    )
-
-
-def _survey(piece: CreditProgram, nu: Vector, fraction: float) -> tuple[int, bool, float]:
-    """Count who is between his bounds; do all vary by themselves; how wide a fraction's band is."""
-    distance = dual_newton._Split.by(piece, Columns(piece), nu).distance()
-    between = int((distance == 0).sum())
-    return between, bool((piece.idiosyncratic > 0).all()), _width(distance, fraction)
-
-
-def _width(distance: Vector, fraction: float) -> float:
-    at = min(int(fraction * distance.size), distance.size - 1)
-    return float(np.partition(distance, at)[at])
-
-
-def _band_part(
-    piece: CreditProgram, nu: Vector, reach: float, fraction: float
-) -> tuple[Vector, Matrix, float]:
-    """K w, its expected Hessian when slopes are uncertain by ± reach, and the next band's width."""
-    columns = Columns(piece)
-    own = 2.0 * piece.idiosyncratic
-    slope = columns.pull(nu) + piece.linear
-    w = np.clip(-slope / own, piece.lower, piece.upper)
-    at_lower, at_upper = slope + own * piece.lower, slope + own * piece.upper
-    if reach > 0:
-        between = np.minimum(at_upper, reach) - np.maximum(at_lower, -reach)
-        chance = np.maximum(between, 0.0) / (2.0 * reach)
-    else:
-        chance = ((at_lower <= 0) & (at_upper >= 0)).astype(np.float64)
-    distance = np.maximum(np.maximum(at_lower, -at_upper), 0.0)
-    return columns.push(w), columns.gram(chance / own), _width(distance, fraction)
-
-
-def _held(split: dual_newton._Split, inside: Index) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Tell who is held at his lower and at his upper bound."""
-    low = split.at_lower >= 0
-    high = ~low & (split.at_upper <= 0)
-    low[inside] = high[inside] = False
-    return low, high
-
-
-def _look(
-    piece: CreditProgram,
-    nu: Vector,
-    rounding: float,
-    near: int,
-    held_by: Vector | None,
-    held_inside: Index | None,
-) -> _Look:
-    columns = Columns(piece)
-    split = dual_newton._Split.by(piece, columns, nu)
-    wrong = np.empty(0, dtype=np.intp)
-    if held_by is not None and held_inside is not None:
-        low, high = _held(dual_newton._Split.by(piece, columns, held_by), held_inside)
-        leaves = (low & (split.at_lower < -rounding)) | (high & (split.at_upper > rounding))
-        wrong = np.flatnonzero(leaves)
-    distance = split.distance()
-    size = max(near, 2 * int((distance == 0).sum()), 2 * wrong.size)
-    inside: Index = np.arange(columns.n)
-    if size < columns.n:
-        inside = np.union1d(np.argpartition(distance, size)[:size], wrong)
-    low, high = _held(split, inside)
-    pushed = columns.push(np.where(low, piece.lower, np.where(high, piece.upper, 0.0)))
-    slopes = np.abs(split.at_lower[np.isfinite(split.at_lower)])
-    steepest = float(slopes.max(initial=0.0))
-    return _Look(inside, _take(piece, inside), pushed, int(wrong.size), steepest)
-
-
-def _newton_part(piece: CreditProgram, nu: Vector) -> tuple[Vector, Matrix]:
-    columns = Columns(piece)
-    inverse = 0.5 / piece.idiosyncratic
-    w = -(columns.pull(nu) + piece.linear) * inverse
-    free = (w >= piece.lower) & (w <= piece.upper)
-    np.clip(w, piece.lower, piece.upper, out=w)
-    return columns.push(w), columns.gram(inverse * free)
-
-
-def _at_lengths(piece: CreditProgram, nu: Vector, turn: Vector, lengths: Vector) -> Vector:
-    columns = Columns(piece)
-    inverse = 0.5 / piece.idiosyncratic
-    slope, pulled = columns.pull(nu) + piece.linear, columns.pull(turn)
-    return np.array(
-        [
-            pulled @ np.clip(-(slope + length * pulled) * inverse, piece.lower, piece.upper)
-            for length in lengths
-        ]
-    )
-
-
-def _shares(piece: CreditProgram, nu: Vector, inside: Index | None, given: Vector | None) -> Vector:
-    columns = Columns(piece)
-    if inside is None or given is None:
-        slope = columns.pull(nu) + piece.linear
-        return np.clip(-slope * (0.5 / piece.idiosyncratic), piece.lower, piece.upper)
-    low, high = _held(dual_newton._Split.by(piece, columns, nu), inside)
-    w = np.where(low, piece.lower, np.where(high, piece.upper, 0.0))
-    w[inside] = given
-    return w
-
-
-def _levels(piece: CreditProgram, nu: Vector, inside: Index | None, given: Vector | None) -> Levels:
-    return measure_levels(piece, Columns(piece), _shares(piece, nu, inside, given))
-
-
-def _slopes(
-    piece: CreditProgram,
-    exposure: Vector,
-    y: Vector,
-    nu: Vector,
-    inside: Index | None,
-    given: Vector | None,
-) -> Slopes:
-    w = _shares(piece, nu, inside, given)
-    return measure_slopes(piece, Columns(piece), w, exposure, y)[0]
+# --- what a worker writes -------------------------------------------------------------------------
 
 
 def _write_shares(
@@ -1184,7 +707,7 @@ def _write_shares(
     columns: dict[str, Any] = {}
     if "customer_id" in pq.read_schema(source.path).names:
         columns["customer_id"] = pq.read_table(source.path, columns=["customer_id"]).column(0)
-    columns["share"] = _shares(piece, nu, inside, given)
+    columns["share"] = spread.shares(piece, nu, inside, given)
     unfinished = Path(f"{target}.{uuid4().hex}.part")
     try:
         pq.write_table(pa.table(columns), unfinished)

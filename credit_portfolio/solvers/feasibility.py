@@ -153,24 +153,34 @@ def _highs(cost: Vector, **problem: Any) -> Any:
 def _reach(program: CreditProgram, columns: Columns) -> tuple[Vector, Vector]:
     """Smallest and largest activity of each row over the bounds of the shares."""
     never_below, never_above = np.isinf(program.lower), np.isinf(program.upper)
-    lower = np.where(never_below, 0.0, program.lower)
-    upper = np.where(never_above, 0.0, program.upper)
+    bounded = not (never_below.any() or never_above.any())
+    lower = program.lower if bounded else np.where(never_below, 0.0, program.lower)
+    upper = program.upper if bounded else np.where(never_above, 0.0, program.upper)
+    ends = np.column_stack([lower, upper])
+    free = None if bounded else np.column_stack([never_below, never_above]).astype(np.float64)
 
-    def block(at: slice) -> tuple[Vector, Vector, Vector, Vector]:
+    def block(at: slice) -> tuple[Vector, Vector]:
         A = columns.rows(at)
-        dense = isinstance(A, np.ndarray)
-        rising = np.maximum(A, 0.0) if dense else A.maximum(0)
-        falling = np.minimum(A, 0.0) if dense else A.minimum(0)
-        return (
-            rising @ lower[at] + falling @ upper[at],
-            rising @ upper[at] + falling @ lower[at],
-            rising @ never_below[at] - falling @ never_above[at],
-            rising @ never_above[at] - falling @ never_below[at],
-        )
+        rising, falling = _parts(A)
+        far = rising @ ends[at] + (0.0 if falling is None else falling @ ends[at, ::-1])
+        if free is None:
+            return far, np.zeros_like(far)
+        return far, rising @ free[at] - (0.0 if falling is None else falling @ free[at, ::-1])
 
-    parts = [np.asarray(sum(part)) for part in zip(*columns.each(block), strict=True)]
-    least, most, falls_freely, rises_freely = parts
+    parts = columns.each(block)
+    far, freely = (np.asarray(sum(part[place] for part in parts)) for place in (0, 1))
+    least, most = far.T
+    falls_freely, rises_freely = freely.T
     return np.where(falls_freely > 0, -np.inf, least), np.where(rises_freely > 0, np.inf, most)
+
+
+def _parts(A: Any) -> tuple[Any, Any]:
+    """Split rows into what is above zero and what is below; None where nothing is below."""
+    if not isinstance(A, np.ndarray):
+        return A.maximum(0), A.minimum(0)
+    if A.min() >= 0:
+        return A, None
+    return np.maximum(A, 0.0), np.minimum(A, 0.0)
 
 
 def _row_sizes(columns: Columns) -> Vector:

@@ -1,12 +1,18 @@
 """A primal-dual interior point whose linear system has k + q unknowns, whatever n is.
 
-With a = A w for the rows, and s, z the slacks and multipliers of all bounds, a step solves::
+With x = [w; a], the shares and the levels of the rows, K = [F 0; A −I], and s, z the slacks and
+multipliers of all bounds on x, a step solves::
 
-    Θ Δw + 2 FᵀF Δw + Aᵀ Δy = r        Θ = 2 D + Σ z/s over the customers' bounds
-                A Δw − Ω Δy = t        Ω = 1 / Σ z/s over the rows' bounds, 0 for an equality
+    Θ Δx + Kᵀ [Δu; Δy] = r              Θ = 2 D + Σ z/s (the rows have D = 0)
+    K Δx − ½ [Δu; 0]   = −(K x − ½ [u; 0])
 
-Eliminating Δw leaves K Θ⁻¹ Kᵀ + diag(I/2, Ω) with K = [F; A]. Mehrotra's predictor and corrector
-share its factor. D may be zero, and customers with equal bounds stay where they are.
+where u is the multiplier of e = F w, which is 2 e at the end. Eliminating Δx leaves the matrix
+K Θ⁻¹ Kᵀ + diag(I/2, 0). Mehrotra's predictor and corrector share its factor. D may be zero, and
+what has equal bounds stays where it is.
+
+A step reads the customers three times: once for the matrix with the first right side, once for the
+predicted step with the second right side, once for the step. All of the work on vectors is done in
+these passes too, block by block, while the block is in the core's cache.
 
 References
 ----------
@@ -22,9 +28,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from credit_portfolio.program.certificate import UNDIVERSIFIED
+from credit_portfolio.solvers.pieces import Piece, Sight, cut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +41,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
-    Index = slice | NDArray[np.intp]
 
 STEPS = 100
 # How far towards the nearest bound a step goes; 1 would end on it, where the method has no slope.
@@ -45,7 +51,7 @@ _PATIENCE, _PATIENCE_AT_END, _NEARLY = 12, 2, 1e-6
 # A step shorter than this is bent towards the centre, up to so often, aiming so much further
 # (Gondzio 1996). A product within a decade of the centre stops no step. Books whose limits or
 # targets leave a millionth of room take 30 to 60 steps so, without it up to 100; others no fewer.
-_LONG_ENOUGH, _CORRECTIONS, _FURTHER, _OFF_CENTRE = 0.6, 6, 0.3, 0.1
+_LONG_ENOUGH, _CORRECTIONS, _FURTHER = 0.6, 6, 0.3
 # Where there is no objective to measure by, or none yet: this part of the first products s z and
 # of the first multipliers.
 _HARDLY_ANY = 1e-12
@@ -60,63 +66,16 @@ _ROUNDING = 1e-13
 _LEAST_CURVATURE = 1e-8
 
 
-@dataclass(slots=True)
-class _Side:
-    """The finite bounds on one side of a vector x: slack = sign · (x − bound) > 0."""
+@dataclass(frozen=True, slots=True)
+class _Scales:
+    """What residuals are held against where the point itself gives nothing."""
 
-    at: Index
-    sign: float
-    slack: Vector
-    z: Vector
-
-    def curvature(self, total: Vector) -> None:
-        total[self.at] += self.z / self.slack
-
-    def press(self, total: Vector, amount: Vector) -> None:
-        total[self.at] += self.sign * amount
-
-    def answer(self, step: Vector, wanted: Vector) -> tuple[Vector, Vector]:
-        """Return the steps of slack and multiplier, for a wanted change of their product."""
-        moved = self.sign * step[self.at]
-        return moved, (wanted - self.z * moved) / self.slack
-
-
-@dataclass(slots=True)
-class _State:
-    """Shares w, row levels a, row multipliers y, and the four sides."""
-
-    w: Vector
-    a: Vector
-    y: Vector
-    of_shares: list[_Side]
-    of_rows: list[_Side]
-
-    @property
-    def sides(self) -> list[_Side]:
-        return [*self.of_shares, *self.of_rows]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Sizes:
-    """Norms of F's columns and of A's rows, the rows that no share can move, least scales."""
-
-    factors: Vector
-    largest: float
+    largest_norm: float
+    linear: float
     rows: Vector
-    constant: NDArray[np.bool_]
-    least: float
-    least_slope: float
-
-
-@dataclass(slots=True)
-class _Residuals:
-    """What is left of the optimality conditions, and their relative size."""
-
-    dual: Vector
-    rows: Vector
-    primal: Vector
-    complementarity: float
-    error: float
+    open_rows: NDArray[np.bool_]
+    product: float
+    slope: float
 
 
 def interior_point(
@@ -149,39 +108,43 @@ def interior_point(
 def _iterate(
     program: CreditProgram, columns: Columns, tolerance: float
 ) -> tuple[Vector, Vector, str, int]:
-    state = _start(program, columns)
-    squares = np.einsum("ki,ki->i", program.factors, program.factors)
-    mean = float(squares.mean() + program.idiosyncratic.mean())
-    norms = np.sqrt(squares)
-    rows = columns.row_norms()
-    loose = program.lower < program.upper
-    moved = (
-        rows if loose.all() else np.diagonal(columns.gram(loose.astype(np.float64)))[columns.k :]
+    k, n = columns.k, columns.n
+    pieces, nu = _start(program, columns)
+    scales = _Scales(
+        largest_norm=max(float(piece.scales[0].max()) for piece in pieces),
+        linear=float(np.abs(program.linear).max()),
+        rows=columns.row_norms(),
+        open_rows=np.isinf(program.row_lower) & np.isinf(program.row_upper),
+        product=_HARDLY_ANY * sum(piece.product for piece in pieces),
+        slope=_HARDLY_ANY * max(float(piece.z.max()) for piece in pieces),
     )
-    first = _HARDLY_ANY * float(sum(side.slack @ side.z for side in state.sides))
-    steepest = _HARDLY_ANY * max(float(side.z.max(initial=0.0)) for side in state.sides)
-    sizes = _Sizes(norms, float(norms.max()), rows, moved == 0.0, first, steepest)
-    least = 2.0 * _LEAST_CURVATURE * mean if mean > 0 else _LEAST_CURVATURE
-    best, idle = (np.inf, state.w, state.y), 0
+    bounds = max(sum(piece.bounds for piece in pieces), 1)
+    best = (np.inf, [piece.x for piece in pieces], nu)
+    idle, said, steps = 0, f"stopped after {STEPS} steps", STEPS
     for step in range(STEPS):
-        residuals = _residuals(program, columns, state, sizes)
-        if residuals.error < 0.9 * best[0]:
-            best, idle = (residuals.error, state.w, state.y), 0
+        seen = _look(columns, pieces, nu)
+        error = _error(program, scales, seen, nu, pieces[-1].levels)
+        if error < 0.9 * best[0]:
+            best, idle = (error, [piece.x for piece in pieces], nu), 0
         else:
             idle += 1
-        if residuals.error <= tolerance:
-            return state.w, state.y, "converged", step
-        patience = _PATIENCE if best[0] > _NEARLY else _PATIENCE_AT_END
-        if idle > patience or not np.isfinite(residuals.error):
-            return best[1], best[2], "stopped where no step helps", step
+        if error <= tolerance:
+            best, said, steps = (error, [piece.x for piece in pieces], nu), "converged", step
+            break
+        if idle > (_PATIENCE if best[0] > _NEARLY else _PATIENCE_AT_END) or not np.isfinite(error):
+            said, steps = "stopped where no step helps", step
+            break
         try:
-            _advance(program, columns, state, residuals, least)
+            nu = nu + _advance(columns, pieces, seen, nu, bounds)
         except np.linalg.LinAlgError:
-            return best[1], best[2], "stopped at a singular system", step
-    return best[1], best[2], f"stopped after {STEPS} steps", STEPS
+            said, steps = "stopped at a singular system", step
+            break
+    _, xs, nu = best
+    w = xs[0][:n] if len(xs) == 1 else np.concatenate(xs)[:n]
+    return w, nu[k:], said, steps
 
 
-def _start(program: CreditProgram, columns: Columns) -> _State:
+def _start(program: CreditProgram, columns: Columns) -> tuple[list[Piece], Vector]:
     """Shares in the middle of their bounds, and one size for all products s z."""
     n, k, q = columns.n, columns.k, columns.q
     lower, upper = program.lower, program.upper
@@ -195,13 +158,10 @@ def _start(program: CreditProgram, columns: Columns) -> _State:
     w[both] = 0.5 * (lower[both] + upper[both])
     w[~loose] = lower[~loose]
     pushed = columns.push(w)
-    slope = columns.pull(np.concatenate([2.0 * pushed[:k], np.zeros(q)]))
+    nu = np.concatenate([2.0 * pushed[:k], np.zeros(q)])
+    slope = columns.pull(nu)
     slope += 2.0 * program.idiosyncratic * w + program.linear
     force = _START * float(np.abs(slope).max()) or 1.0
-    of_shares = [
-        _side(below, 1.0, lower, w, force),
-        _side(above, -1.0, upper, w, force),
-    ]
     equal = program.row_lower >= program.row_upper
     under, over = np.isfinite(program.row_lower) & ~equal, np.isfinite(program.row_upper) & ~equal
     reach = columns.row_norms() * share
@@ -210,210 +170,144 @@ def _start(program: CreditProgram, columns: Columns) -> _State:
     a = np.where(equal, program.row_lower, pushed[k:])
     a[under] = np.maximum(a, program.row_lower + pad)[under]
     a[over] = np.minimum(a, program.row_upper - pad)[over]
-    of_rows = [
-        _side(under, 1.0, program.row_lower, a, 0.0),
-        _side(over, -1.0, program.row_upper, a, 0.0),
-    ]
-    for side in of_rows:
-        side.z = force * share / side.slack
-    return _State(w, a, np.zeros(q), of_shares, of_rows)
+    return cut(program, columns, w, a, force, force * share, _LEAST_CURVATURE), nu
 
 
-def _side(mask: NDArray[np.bool_], sign: float, bound: Vector, x: Vector, z: float) -> _Side:
-    at: Index = slice(None) if mask.all() else np.flatnonzero(mask)
-    return _Side(at, sign, sign * (x[at] - bound[at]), np.full(int(mask.sum()), z))
+def _look(columns: Columns, pieces: list[Piece], nu: Vector) -> Sight:
+    return Sight.of_all(columns.on(pieces, lambda piece: piece.look(nu)))
 
 
-def _residuals(
-    program: CreditProgram, columns: Columns, state: _State, sizes: _Sizes
-) -> _Residuals:
-    k = columns.k
-    pushed = columns.push(state.w)
-    e, activity = pushed[:k], pushed[k:]
-    own = 2.0 * program.idiosyncratic * state.w
-    of_factors = columns.pull(np.concatenate([2.0 * e, state.y]))
-    dual = -(of_factors + own + program.linear)
-    steepest = max(float(np.abs(dual).max()), float(np.abs(own).max()))
-    for side in state.of_shares:
-        side.press(dual, side.z)
-        steepest = max(steepest, float(side.z.max(initial=0.0)))
-    dual[program.lower >= program.upper] = 0.0
-    rows = state.y.copy()
-    for side in state.of_rows:
-        side.press(rows, side.z)
-    rows[program.row_lower >= program.row_upper] = 0.0
-    primal = state.a - activity
+def _error(
+    program: CreditProgram, scales: _Scales, seen: Sight, nu: Vector, levels: Vector
+) -> float:
+    """Largest residual of the optimality conditions, each relative to its terms.
+
+    The terms may cancel: at a minimum of zero, in a row that asks for zero, and in a slope that no
+    bound carries.
+    """
+    k = program.n_factors
+    tiny = float(np.finfo(float).tiny)
+    e, missed_rows = seen.pushed[:k], np.abs(seen.pushed[k:])
+    activity = seen.pushed[k:] + levels
+    size_of_rows = np.abs(activity)
     # A row that is open on both sides asks for nothing, nor does one that no share can move and
     # that holds: its level need not follow the shares.
-    rounding = _ROUNDING * np.abs(activity)
-    held = (program.row_lower <= activity + rounding) & (program.row_upper >= activity - rounding)
-    primal[np.isinf(program.row_lower) & np.isinf(program.row_upper)] = 0.0
-    primal[sizes.constant & held] = 0.0
-    complementarity = float(sum(side.slack @ side.z for side in state.sides))
-    # Each residual against its terms, which may cancel: at a minimum of zero, in a row that asks
-    # for zero, and in a slope that no bound carries.
-    together = float(sizes.factors @ np.abs(state.w))
-    cancelling = together * together + float(np.abs(program.linear) @ np.abs(state.w))
-    size = float(e @ e + 0.5 * own @ state.w + abs(program.linear @ state.w))
-    size += UNDIVERSIFIED * cancelling
-    risk = float(np.sqrt(e @ e)) + UNDIVERSIFIED * together
-    steepest = max(steepest, float(np.abs(program.linear).max()), 2.0 * sizes.largest * risk)
-    reach = sizes.rows * float(np.sqrt(state.w @ state.w))
-    spread = np.maximum(np.maximum(np.abs(state.a), np.abs(activity)), reach)
-    missed = np.abs(primal) / np.where(spread > 0, spread, 1.0)
-    error = max(
-        complementarity / max(size, sizes.least, np.finfo(float).tiny),
-        float(np.abs(dual).max()) / max(steepest, sizes.least_slope, np.finfo(float).tiny),
+    missed_rows[scales.open_rows] = 0.0
+    constant = seen.gram.diagonal()[k:] == 0.0
+    if constant.any():
+        room = _ROUNDING * size_of_rows
+        held = (program.row_lower <= activity + room) & (program.row_upper >= activity - room)
+        missed_rows[constant & held] = 0.0
+    square = float(e @ e)
+    together = seen.together
+    size = square + 0.5 * seen.own + abs(seen.cost)
+    size += UNDIVERSIFIED * (together * together + seen.cost_size)
+    risk = float(np.sqrt(square)) + UNDIVERSIFIED * together
+    steepest = max(seen.steepest, scales.linear, 2.0 * scales.largest_norm * risk)
+    reach = scales.rows * float(np.sqrt(seen.shares))
+    spread = np.maximum(np.maximum(np.abs(levels), size_of_rows), reach)
+    missed = missed_rows / np.where(spread > 0, spread, 1.0)
+    apart = float(np.abs(e - 0.5 * nu[:k]).max(initial=0.0))
+    return max(
+        seen.product / max(size, scales.product, tiny),
+        seen.unexplained / max(steepest, scales.slope, tiny),
+        apart / max(risk, tiny),
         float(missed.max(initial=0.0)),
     )
-    return _Residuals(dual, rows, primal, complementarity, error)
 
 
-def _advance(
-    program: CreditProgram,
-    columns: Columns,
-    state: _State,
-    residuals: _Residuals,
-    least: float,
-) -> None:
-    """Take one predictor-corrector step, in place."""
-    system = _System(program, columns, state, residuals, least)
-    count = max(sum(side.z.size for side in state.sides), 1)
-    mean = residuals.complementarity / count
-    plain = [-side.slack * side.z for side in state.sides]
-    _, changes = system.direction(plain)
-    length = _longest(state.sides, changes)
-    after = sum(
-        float((side.slack + length * ds) @ (side.z + length * dz))
-        for side, (ds, dz) in zip(state.sides, changes, strict=True)
-    )
-    centre = mean * (after / residuals.complementarity) ** 3 if residuals.complementarity else 0.0
-    wanted = [p + centre - ds * dz for p, (ds, dz) in zip(plain, changes, strict=True)]
-    (dw, da, dy), changes = system.direction(wanted)
-    length = _longest(state.sides, changes)
+def _advance(columns: Columns, pieces: list[Piece], seen: Sight, nu: Vector, bounds: int) -> Vector:
+    """Take one predictor-corrector step; returns the change of the multipliers."""
+    k = columns.k
+    system = _System(seen, pieces[-1], k)
+    mean = seen.product / bounds
+    right = seen.right + seen.pushed
+    right[:k] -= 0.5 * nu[:k]
+    solved = system.solve(right)
+    guesses = columns.on(pieces, lambda piece: piece.predict(solved))
+    length = _length(max(steepest for _, steepest, _ in guesses))
+    crossed = sum(cross for _, _, cross in guesses)
+    # Σ (s + l Δs)(z + l Δz), where s Δz + z Δs = −s z
+    after = (1.0 - length) * seen.product + length * length * crossed
+    centre = mean * (after / seen.product) ** 3 if seen.product else 0.0
+    second = np.asarray(sum(pushed for pushed, _, _ in guesses))
+    right += second[:, 0] + centre * second[:, 1]
+    solved = system.solve(right)
+    length = _length(max(columns.on(pieces, lambda piece: piece.correct(solved, centre))))
     for _ in range(_CORRECTIONS):
         if length >= _LONG_ENOUGH:
             break
-        wanted = _centred(state.sides, wanted, changes, length, max(centre, mean * 1e-3))
-        other, moves = system.direction(wanted)
-        longer = _longest(state.sides, moves)
+        reach, aim = min(1.0, length + _FURTHER), max(centre, mean * 1e-3)
+        right = right + _bend(columns, pieces, reach, aim)
+        other = system.solve(right)
+        longer = _turn(columns, pieces, other)
         if not longer > length:
+            for piece in pieces:
+                piece.unbend()
             break
-        (dw, da, dy), changes, length = other, moves, longer
-    if not (np.isfinite(dw).all() and np.isfinite(dy).all() and np.isfinite(length)):
+        solved, length = other, longer
+    if not (np.isfinite(solved).all() and np.isfinite(length)):
         raise np.linalg.LinAlgError("the step is not finite")
-    state.w = state.w + length * dw
-    state.a = state.a + length * da
-    state.y = state.y + length * dy
-    # Slacks move with their steps: w − lower would lose a small slack to cancellation.
-    for side, (ds, dz) in zip(state.sides, changes, strict=True):
-        side.slack = side.slack + length * ds
-        side.z = side.z + length * dz
+    for piece in pieces:
+        piece.length = length
+    return length * solved
 
 
-def _centred(
-    sides: list[_Side],
-    wanted: list[Vector],
-    changes: list[tuple[Vector, Vector]],
-    length: float,
-    centre: float,
-) -> list[Vector]:
-    """Ask for products s z that a longer step would leave within a decade of the centre."""
-    reach = min(1.0, length + _FURTHER)
-    asked = []
-    for side, want, (ds, dz) in zip(sides, wanted, changes, strict=True):
-        product = (side.slack + reach * ds) * (side.z + reach * dz)
-        into = np.clip(product, _OFF_CENTRE * centre, centre / _OFF_CENTRE) - product
-        asked.append(want + np.maximum(into, -centre / _OFF_CENTRE))
-    return asked
+def _bend(columns: Columns, pieces: list[Piece], reach: float, aim: float) -> Vector:
+    return np.asarray(sum(columns.on(pieces, lambda piece: piece.bend(reach, aim))))
+
+
+def _turn(columns: Columns, pieces: list[Piece], solved: Vector) -> float:
+    return _length(max(columns.on(pieces, lambda piece: piece.turn(solved))))
+
+
+def _length(steepest: float) -> float:
+    """Longest step, up to 1, that keeps every slack and multiplier above zero."""
+    if np.isnan(steepest):
+        return steepest
+    return min(1.0, _TO_THE_BOUND / steepest) if steepest > 0 else 1.0
 
 
 class _System:
-    """The factored matrix of one step, and the directions that it gives."""
+    """The factored matrix of one step."""
 
-    def __init__(
-        self,
-        program: CreditProgram,
-        columns: Columns,
-        state: _State,
-        residuals: _Residuals,
-        least: float,
-    ) -> None:
-        self.columns, self.state, self.residuals = columns, state, residuals
-        k, q = columns.k, columns.q
-        theta = 2.0 * program.idiosyncratic
-        for side in state.of_shares:
-            side.curvature(theta)
-        theta = np.maximum(theta, least)
-        self.inverse = np.where(program.lower < program.upper, 1.0 / theta, 0.0)
-        stiff = np.zeros(q)
-        for side in state.of_rows:
-            side.curvature(stiff)
-        equal = program.row_lower >= program.row_upper
-        self.give = np.where(equal | (stiff == 0), 0.0, 1.0 / np.where(stiff > 0, stiff, 1.0))
-        matrix = columns.gram(self.inverse)
-        diagonal = np.arange(k + q)
-        still = np.diagonal(matrix)[k:] == 0.0
-        matrix[diagonal[:k], diagonal[:k]] += 0.5
-        matrix[diagonal[k:], diagonal[k:]] += self.give
-        # A row that is open on both sides has no multiplier: its unknown is held at zero.
-        # So is that of a row that no share can move, which nothing but rounding would settle.
-        self.held = k + np.flatnonzero(still | (~equal & (stiff == 0)))
-        matrix[self.held, :] = 0.0
-        matrix[:, self.held] = 0.0
-        matrix[self.held, self.held] = 1.0
-        self.scale = 1.0 / np.sqrt(np.maximum(np.diagonal(matrix), 1e-300))
-        self.factor = _factor(matrix * np.outer(self.scale, self.scale))
+    def __init__(self, seen: Sight, last: Piece, k: int) -> None:
+        matrix = seen.gram
+        diagonal = matrix.reshape(-1)[:: matrix.shape[0] + 1]
+        # A row that is open on both sides has no multiplier: its unknown is held at zero. So is
+        # that of a row that no share can move, which nothing but rounding would settle.
+        self.held = k + np.flatnonzero((diagonal[k:] == 0.0) | last.open_rows)
+        diagonal[:k] += 0.5
+        diagonal[k:] += last.give
+        if self.held.size:
+            matrix[self.held, :] = 0.0
+            matrix[:, self.held] = 0.0
+            matrix[self.held, self.held] = 1.0
+        self.scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
+        matrix *= self.scale
+        matrix *= self.scale[:, None]
+        self.factor = _factor(matrix)
 
-    def direction(
-        self, wanted: list[Vector]
-    ) -> tuple[tuple[Vector, Vector, Vector], list[tuple[Vector, Vector]]]:
-        """Return (Δw, Δa, Δy) and each side's (Δs, Δz), for wanted changes of the products s z."""
-        state, k = self.state, self.columns.k
-        r, t = self.residuals.dual.copy(), self.residuals.rows.copy()
-        of_shares, of_rows = wanted[:2], wanted[2:]
-        for side, change in zip(state.of_shares, of_shares, strict=True):
-            side.press(r, change / side.slack)
-        for side, change in zip(state.of_rows, of_rows, strict=True):
-            side.press(t, change / side.slack)
-        right = self.columns.push(r * self.inverse)
-        right[k:] -= self.residuals.primal + self.give * t
-        right[self.held] = 0.0
-        solved = cho_solve(self.factor, right * self.scale, check_finite=False) * self.scale
-        dw = (r - self.columns.pull(solved)) * self.inverse
-        dy = solved[k:]
-        da = self.give * (t + dy)
-        changes = [
-            side.answer(dw, change) for side, change in zip(state.of_shares, of_shares, strict=True)
-        ]
-        changes += [
-            side.answer(da, change) for side, change in zip(state.of_rows, of_rows, strict=True)
-        ]
-        return (dw, da, dy), changes
+    def solve(self, right: Vector) -> Vector:
+        if self.held.size:
+            right = right.copy()
+            right[self.held] = 0.0
+        if not right.size:
+            return right
+        solved, _ = dpotrs(self.factor, right * self.scale, lower=1)
+        return np.asarray(solved * self.scale)
 
 
 def _factor(matrix: Matrix) -> Any:
     """Cholesky factor of a matrix with unit diagonal; rows that say the same twice need a push."""
     push = 1e-15
-    while True:
-        try:
-            shifted = matrix + push * np.eye(matrix.shape[0])
-            return cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            push *= 100.0
-            if push > 1e-6:
-                raise
-
-
-def _longest(sides: list[_Side], changes: list[tuple[Vector, Vector]]) -> float:
-    """Longest step, up to 1, that keeps every slack and multiplier above zero."""
-    longest = 1.0
-    for side, pair in zip(sides, changes, strict=True):
-        for value, change in zip((side.slack, side.z), pair, strict=True):
-            if value.size == 0:
-                continue
-            # The largest fall per unit of value; no masks, since this runs over n twelve times.
-            steepest = float(np.max(-change / value))
-            if steepest > 0:
-                longest = min(longest, _TO_THE_BOUND / steepest)
-    return longest
+    while matrix.size:
+        shifted = matrix.T.copy(order="F")
+        shifted.reshape(-1, order="A")[:: matrix.shape[0] + 1] += push
+        factor, info = dpotrf(shifted, lower=1, clean=0, overwrite_a=1)
+        if info == 0:
+            return factor
+        push *= 100.0
+        if push > 1e-6:
+            raise np.linalg.LinAlgError("the matrix of a step is not positive definite")
+    return matrix

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from credit_portfolio.program.certificate import certify
+from credit_portfolio.program.certificate import Examination, examine
+from credit_portfolio.program.columns import Columns
+from credit_portfolio.solvers.symmetric import solve_symmetric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +49,14 @@ class _Sets:
     rows: Mask
 
 
-def polish(program: CreditProgram, w: Vector, y: Vector, tolerance: float) -> tuple[Vector, Vector]:
-    """Return shares and row multipliers whose certificate is at least as good.
+def polish(
+    program: CreditProgram,
+    w: Vector,
+    y: Vector,
+    tolerance: float,
+    columns: Columns | None = None,
+) -> tuple[Vector, Examination]:
+    """Return shares whose certificate is at least as good, and what they and their y prove.
 
     Parameters
     ----------
@@ -57,21 +65,29 @@ def polish(program: CreditProgram, w: Vector, y: Vector, tolerance: float) -> tu
     y : ndarray, shape (q,)
     tolerance : float
         Passed to the certificate, which ranks the points.
+    columns : Columns, optional
+        Of the same program, where there is one with a pool of threads.
 
     Returns
     -------
     w : ndarray, shape (n,)
-    y : ndarray, shape (q,)
+    seen : Examination
+        Of w; its ``y`` are the row multipliers.
     """
-    if not (np.isfinite(w).all() and np.isfinite(y).all()):
-        return w, y
-    best = (w, y)
-    least = certify(program, w, y, tolerance)[0].worst
+    columns = Columns(program) if columns is None else columns
+
+    def look(shares: Vector, multipliers: Vector) -> Examination:
+        return examine(program, shares, multipliers, tolerance, columns)
+
+    best = w, look(w, y)
+    least = best[1].certificate.worst
+    if not np.isfinite(best[1].objective):
+        return best
     # Where the variance vanishes no row has a price, but a solver leaves noise in place of zero.
-    unpriced = certify(program, w, np.zeros_like(y), tolerance)[0].worst
-    if unpriced < least:
-        best, least = (w, np.zeros_like(y)), unpriced
-        w, y = best
+    if abs(best[1].objective) <= 0.5 * best[1].scale:
+        unpriced = look(w, np.zeros_like(y))
+        if unpriced.certificate.worst < least:
+            best, least, y = (w, unpriced), unpriced.certificate.worst, unpriced.y
     own = _own_curvature(program)
     idle = 0
     for step in range(_STEPS):
@@ -79,17 +95,19 @@ def polish(program: CreditProgram, w: Vector, y: Vector, tolerance: float) -> tu
             break
         w, y = _step(program, w, y, own)
         inside = np.clip(w, program.lower, program.upper)
-        worst = certify(program, inside, y, tolerance)[0].worst
+        seen = look(inside, y)
+        worst = seen.certificate.worst
         idle += 1
         # At equal merit the step wins: it leaves idle rows at exactly zero, a solver near it.
         if worst <= max(least, _FINE_ENOUGH):
-            best, least, idle = (inside, y), worst, 0
+            best, least, idle = (inside, seen), worst, 0
         if not np.isfinite(worst):
             break
     if least > tolerance and np.isfinite(w).all():
-        bare = _without_dust(program, w), np.zeros_like(y)
-        if certify(program, *bare, tolerance)[0].worst < least:
-            return bare
+        bare = _without_dust(program, w)
+        seen = look(bare, np.zeros_like(y))
+        if seen.certificate.worst < least:
+            return bare, seen
     return best
 
 
@@ -166,8 +184,5 @@ def _solve(
     system = over @ K.T
     system[:k, :k] += 0.5 * np.eye(k)
     right = over @ slope - np.concatenate([np.zeros(k), missing])
-    # Rows that say the same twice make the system singular; the smallest solution serves.
-    size = np.sqrt(np.maximum(np.diagonal(system), np.finfo(float).tiny))
-    multipliers = np.linalg.lstsq(system / np.outer(size, size), right / size, rcond=1e-15)[0]
-    multipliers /= size
+    multipliers = solve_symmetric(system, right)
     return (slope - K.T @ multipliers) / own[free], multipliers[k:]

@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.solvers import dual_newton
+from credit_portfolio.solvers import ascent, dual_newton
 
 # The certificate's own reference where the minimum is zero, written down in docs/program.md.
 UNDIVERSIFIED = 1e-6
@@ -340,7 +340,8 @@ def small_scale(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def bring_down(sample: int = 60, near: int = 20) -> None:
         monkeypatch.setattr(dual_newton, "SMALL", 0)
-        monkeypatch.setattr(dual_newton, "_LEAST_SAMPLE", sample)
-        monkeypatch.setattr(dual_newton, "_LEAST_NEAR", near)
+        monkeypatch.setattr(dual_newton, "SAMPLE", sample)
+        monkeypatch.setattr(dual_newton, "LEAST_NEAR", near)
+        monkeypatch.setattr(ascent, "LEAST_NEAR", near)
 
     return bring_down

@@ -25,9 +25,10 @@ from credit_portfolio.errors import (
 )
 from credit_portfolio.program.certificate import certify
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.solvers import dask_
+from credit_portfolio.solvers import dask_, solve, spread
 from credit_portfolio.solvers.dask_ import solve_parquet, solve_with_dask
-from credit_portfolio.solvers.dual_newton import SMALL, solve_dual_newton, solve_interior_point
+from credit_portfolio.solvers.dual_newton import SMALL
+from credit_portfolio.solvers.response import responds
 
 distributed: Any = pytest.importorskip("distributed", reason="Dask is not installed")
 
@@ -104,9 +105,7 @@ def local() -> dict[str, np.ndarray]:
     """Shares that one machine finds, of each book."""
     shares = {}
     for name, program in BOOKS.items():
-        candidate = solve_dual_newton(program, 1e-12, {})
-        assert candidate.w is not None
-        shares[name] = candidate.w
+        shares[name] = solve(program, tolerance=1e-12).x
     return shares
 
 
@@ -135,11 +134,10 @@ def test_both_methods_are_met(address: str) -> None:
 def test_a_small_program_is_solved_whole(address: str) -> None:
     program = book(0.9, n=500)
     found = solve_with_dask(program, 1e-9, {"address": address, "pieces": 3})
-    reference = solve_dual_newton(program, 1e-12, {})
+    reference = solve(program, tolerance=1e-12)
     assert found.w is not None
-    assert reference.w is not None
     assert found.said == "the interior point settled on all 500 customers"
-    assert program.objective(found.w) == pytest.approx(program.objective(reference.w), rel=1e-9)
+    assert program.objective(found.w) == pytest.approx(program.objective(reference.x), rel=1e-9)
 
 
 def test_customers_without_variance_of_their_own_are_sifted(address: str) -> None:
@@ -154,12 +152,11 @@ def test_customers_without_variance_of_their_own_are_sifted(address: str) -> Non
         upper=program.upper,
     )
     found = solve_with_dask(partly, 1e-9, {"address": address})
-    reference = solve_interior_point(partly, 1e-9, {})
+    reference = solve(partly, "interior_point")
     assert found.w is not None
     assert found.y is not None
-    assert reference.w is not None
     assert certify(partly, found.w, found.y, 1e-9)[0].holds
-    assert partly.objective(found.w) == pytest.approx(partly.objective(reference.w), rel=1e-9)
+    assert partly.objective(found.w) == pytest.approx(partly.objective(reference.x), rel=1e-9)
 
 
 def test_a_program_without_a_feasible_point_has_no_answer(address: str) -> None:
@@ -216,14 +213,14 @@ def test_the_certificate_of_the_workers_sees_a_wrong_answer(
 ) -> None:
     program = BOOKS["common"]
     write_parts(program, tmp_path / "book", [0, 25_000, N])
-    find = dask_._find
+    find = spread.find
 
     def find_and_spoil(*arguments: Any) -> Any:
         found, said = find(*arguments)
-        spoilt = [w * 1.001 for w in found.shares]
-        return dask_._Found(found.nu, found.y, found.inside, spoilt), said
+        spoilt = [w * 1.001 for w in found.given]
+        return spread.Found(found.nu, found.y, found.inside, spoilt), said
 
-    monkeypatch.setattr(dask_, "_find", find_and_spoil)
+    monkeypatch.setattr(spread, "find", find_and_spoil)
     found = solve_parquet(
         tmp_path / "book",
         row_lower=program.row_lower,
@@ -331,7 +328,7 @@ def test_a_piece_that_is_gone_for_good_is_named(address: str, tmp_path: Path) ->
     with distributed.Client(address, set_as_default=False) as client:
         rounds = dask_._Rounds(client, [source], show=False)
         with pytest.raises(SolverError, match=r"cannot read a piece: .*gone\.npz"):
-            rounds("survey", dask_._survey, np.zeros(9))
+            rounds("survey", responds)
 
 
 # --- what is asked for --------------------------------------------------------------------------
@@ -359,7 +356,7 @@ def test_temporary_pieces_are_removed_also_after_a_failure(
         seen.extend(path.name for path in tmp_path.rglob("*.npz"))
         raise SolverError("on purpose")
 
-    monkeypatch.setattr(dask_, "_find", fail)
+    monkeypatch.setattr(spread, "find", fail)
     options = {"address": address, "folder": str(tmp_path), "pieces": 2}
     with pytest.raises(SolverError, match="on purpose"):
         solve_with_dask(BOOKS["common"], 1e-9, options)
@@ -401,7 +398,7 @@ def test_without_dask_the_install_command_is_told(monkeypatch: pytest.MonkeyPatc
 def test_a_round_knows_how_many_bytes_it_took() -> None:
     program = book(0.9, n=4)
     assert dask_._bytes((np.zeros(3), [1, 2.0], None, "text")) == 24 + 16
-    assert dask_._bytes(dask_._take(program, np.array([0, 2]))) == 8 * (2 * (6 + 3 + 4) + 6)
+    assert dask_._bytes(spread._take(program, np.array([0, 2]))) == 8 * (2 * (6 + 3 + 4) + 6)
 
 
 def test_a_rare_kind_of_customer_does_not_send_the_book_to_the_client(
@@ -427,7 +424,6 @@ def test_a_rare_kind_of_customer_does_not_send_the_book_to_the_client(
     assert found.row_multipliers["row 3"] > 0
     whole = 8 * N * (6 + 4 + 4)
     assert sum(each.received for each in found.rounds if each.name == "sift") < 0.1 * whole
-    reference = solve_interior_point(rare, 1e-11, {})
+    reference = solve(rare, "interior_point", tolerance=1e-11)
     assert found.shares is not None
-    assert reference.w is not None
-    assert rare.objective(found.shares) == pytest.approx(rare.objective(reference.w), rel=1e-9)
+    assert rare.objective(found.shares) == pytest.approx(rare.objective(reference.x), rel=1e-9)

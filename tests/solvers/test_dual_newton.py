@@ -16,7 +16,7 @@ from scipy import sparse
 
 from credit_portfolio.errors import ModelError
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.solvers import dual_newton, solve
+from credit_portfolio.solvers import ascent, dual_newton, solve
 
 # The project's bars: the certificate, and the objective against an independent solver.
 CERTIFIED = 1e-9
@@ -179,7 +179,7 @@ def test_each_method_ends_some_program_and_says_so(
             solution = solve(CreditProgram(**book(seed, **case)))
             assert solution.status == "optimal"
             words = {
-                "dual Newton settled": calls["_newton"],
+                "dual Newton settled": calls["newton"],
                 "sifting settled": calls["_sift"],
                 "interior point": calls["_everything"],
             }
@@ -197,7 +197,7 @@ def test_newton_hands_over_to_sifting_where_few_are_between_their_bounds(
     small_scale()
     solution = solve(CreditProgram(**book(0, **CASES["pressed"])))
     assert solution.message.startswith("sifting settled on ")
-    assert calls == {"_from_sample": 1, "_newton None": 1, "_sift": 1}
+    assert calls == {"_from_sample": 1, "approach": 1, "_sift": 1}
 
 
 def test_newton_hands_over_where_it_does_not_settle(
@@ -210,10 +210,10 @@ def test_newton_hands_over_where_it_does_not_settle(
     small_scale()
     program = CreditProgram(**book(1, **CASES["smooth"]))
     assert solve(program).message.startswith("dual Newton settled")
-    monkeypatch.setattr(dual_newton, "_NEWTON_STEPS", 2)
+    monkeypatch.setattr(ascent, "NEWTON_STEPS", 2)
     calls.clear()
     solution = solve(program)
-    assert calls["_newton None"] == 1
+    assert calls["newton None"] == 1
     assert calls["_sift"] + calls["_sift None"] == 1
     assert solution.status == "optimal"
     assert not solution.message.startswith("dual Newton")
@@ -227,9 +227,9 @@ def test_sifting_hands_over_where_it_does_not_settle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small_scale()
-    monkeypatch.setattr(dual_newton, "_ROUNDS", 0)
+    monkeypatch.setattr(dual_newton, "ROUNDS", 0)
     solution = solve(CreditProgram(**book(0, **CASES["pressed"])))
-    assert calls == {"_from_sample": 1, "_newton None": 1, "_sift None": 1, "_everything": 1}
+    assert calls == {"_from_sample": 1, "approach": 1, "_sift None": 1, "_everything": 1}
     assert solution.status == "optimal"
     assert solution.message.startswith("interior point (neither sifting nor Newton settled)")
 
@@ -257,7 +257,7 @@ def test_a_sample_that_tells_nothing_ends_in_the_interior_point(
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count which method was entered, and which gave up."""
     counted: Counter[str] = Counter()
-    for name in ("_from_sample", "_newton", "_sift", "_everything"):
+    for name in ("_from_sample", "newton", "approach", "_sift", "_everything"):
         real = getattr(dual_newton, name)
 
         def watched(*args: Any, _real: Any = real, _name: str = name, **more: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -362,8 +363,8 @@ def test_a_solver_that_stopped_early_is_never_believed(solver: str, options: dic
 
 
 def test_a_solver_that_diverged_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def diverged(*_: object) -> Candidate:
-        return Candidate(
+    def diverged(*_: object) -> Iterator[Candidate]:
+        yield Candidate(
             np.array([1e200, 1e300, 1e-200]), np.array([1e250, -1e9]), "optimal, surely"
         )
 
@@ -380,7 +381,7 @@ def test_a_solver_that_returns_no_numbers_is_told_as_failed(
     monkeypatch.setitem(
         solvers._BACK_ENDS,
         "by hand",
-        (lambda _: None, lambda *_: Candidate(np.full(3, nonsense), np.zeros(2), "ok")),
+        (lambda _: None, lambda *_: iter([Candidate(np.full(3, nonsense), np.zeros(2), "ok")])),
     )
     assert solve(reference(), "by hand").status == "failed"
 
