@@ -10,6 +10,11 @@ from .errors import (
 )
 from .evaluation.intervals import ReturnIntervals as ReturnIntervals
 from .evaluation.targets import Targets as Targets
+from .ledger.indicators import (
+    concentration as concentration,
+    indicators as indicators,
+    roll_rates as roll_rates,
+)
 from .ledger.schema import Profile as Profile
 from .ledger.source import Ledger as Ledger, open_ledger as open_ledger
 from .limits import (

@@ -68,6 +68,14 @@ def test_ageing_shows_the_largest_and_adds_up(invoices: Path, ledger: cp.Ledger)
     assert f"{60 - owing} more owe nothing" in done.stdout
 
 
+def test_the_page_of_the_docs_is_what_the_demo_shows(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "command_line.md").read_text(encoding="utf-8")
+    shown = text.split("$ credit-portfolio ageing demo/invoices.csv --rows 3\n")[1].split("```")[0]
+    book = cp.simulate_book(200, 20_000, seed=2024)  # what the command demo simulates
+    done = run("ageing", book.write(tmp_path)[0], "--rows", 3)
+    assert [line.rstrip() for line in done.stdout.splitlines()] == shown.splitlines()
+
+
 def test_ageing_files_hold_every_row(invoices: Path, ledger: cp.Ledger, tmp_path: Path) -> None:
     options = ["--by", "region", "--basis", "invoice", "--edges", "45,90", "--rows", 1]
     expected = ledger.ageing("region", "invoice", (45, 90))

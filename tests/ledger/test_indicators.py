@@ -168,6 +168,12 @@ def test_the_table_has_the_columns_that_are_described(book):
     }  # fmt: skip
 
 
+def test_every_indicator_stands_in_its_page():
+    page = Path(__file__).parents[2] / "docs" / "indicators.md"
+    text = page.read_text(encoding="utf-8")
+    assert [i.name for i in kpi.INDICATORS if f"`{i.name}`" not in text] == []
+
+
 def test_a_group_of_numbers_may_have_gaps(book):
     frame = book({}, {"customer_id": "C2"}, {"customer_id": "C3"}).drop(columns="region")
     ledger = open_ledger(frame.assign(grade=[2.0, 1.0, None]), as_of=AS_OF)
