@@ -19,7 +19,6 @@ invoice, and the column ``days`` says how long it is.
 
 from __future__ import annotations
 
-import calendar
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -381,14 +380,14 @@ def _key(table: Table, by: str) -> Expression:
 
 def _gather(table: Table, by: str | None, sums: Mapping[str, Expression]) -> pd.DataFrame:
     """Run one aggregation; a sum over no rows is 0."""
+    sums = {name: total.fill_null(0) for name, total in sums.items()}
     if by is None:
         frame = frame_of(table.aggregate(**sums))
         frame.index = pd.Index([TOTAL])
     else:
         frame = frame_of(table.group_by(key=_key(table, by)).aggregate(**sums))
         frame = frame.set_index("key").sort_index().rename_axis(by)
-    nothing: Any = Decimal(0)
-    return frame.astype(object).where(frame.notna(), nothing)
+    return frame
 
 
 def _sums(ledger: Ledger, by: str | None, days: int, first: dt.date) -> pd.DataFrame:
@@ -415,15 +414,20 @@ def _sums_at_end(t: Table, day: dt.date, begin: dt.date) -> dict[str, Expression
     return {
         "open": t.open.sum(),
         "not_due": (t.due_date >= day).ifelse(t.open, 0).sum(),
-        "over_90": (t.due_date < _before(day, _LATE_DAYS)).ifelse(t.open, 0).sum(),
+        "over_90": _float((t.due_date < _before(day, _LATE_DAYS)).ifelse(t.open, 0)),
         "collected": t.collected.sum(),
         "written_off": t.written_off.sum(),
         "sales": new.ifelse(t.amount, 0).sum(),
-        "disputed": (new & t.disputed).ifelse(t.amount, 0).sum(),
-        "paid": paid.sum(),
-        "paid_days": (paid * _days(t.invoice_date, t.settled_date)).sum(),
-        "late_days": (paid * _days(t.due_date, t.settled_date)).sum(),
+        "disputed": _float((new & t.disputed).ifelse(t.amount, 0)),
+        "paid": _float(paid),
+        "paid_days": _float(paid * _days(t.invoice_date, t.settled_date)),
+        "late_days": _float(paid * _days(t.due_date, t.settled_date)),
     }
+
+
+def _float(money: Expression) -> Expression:
+    """Add up exactly, hand over as float: of these sums no difference is taken."""
+    return money.sum().cast("float64")
 
 
 def _days(start: Expression, until: Expression) -> Expression:
@@ -448,30 +452,27 @@ def _countback(ledger: Ledger, by: str | None) -> pd.Series:
         owed=cells.open.sum().over(group_by=own),
         sold=cells.sales.sum().over(group_by=own, **latest_first),
     )
-    # Where nothing is open it is every month; the first of the rows then stands for 0 days.
-    reached = (cells.sold >= cells.owed) & (cells.sold - cells.sales < cells.owed)
-    found = frame_of(cells.filter(reached | (cells.owed == 0)))
-    found.index = pd.Index([TOTAL] * len(found)) if by is None else pd.Index(found["key"])
-    counted = [
-        _days_back(ledger.as_of, pd.Timestamp(m).date(), sales, owed, sold - sales)
-        for m, sales, owed, sold in zip(
-            found["month"], found["sales"], found["owed"], found["sold"], strict=True
+    newer = cells.sold - cells.sales
+    # Where nothing is open, the latest month with sales stands for 0 days.
+    reached = (cells.sold >= cells.owed) & (newer < cells.owed)
+    found = frame_of(
+        cells.filter(reached | ((cells.owed == 0) & (newer == 0))).select(
+            *own,
+            "month",
+            used=(cells.owed - newer).cast("float64"),
+            sales=cells.sales.cast("float64"),
+            owes=cells.owed != 0,
         )
-    ]
+    )
+    found.index = pd.Index([TOTAL] * len(found)) if by is None else pd.Index(found["key"])
+    months = pd.DatetimeIndex(pd.to_datetime(found["month"]))
+    today = pd.Timestamp(ledger.as_of)
+    length = np.minimum(months.days_in_month, (today - months).days + 1)
+    later = (today - months).days + 1 - length
+    counted = np.where(found["owes"], later + length * _ratio(found["used"], found["sales"]), 0.0)
     days = pd.Series(counted, index=found.index, name="countback_days", dtype="float64")
     once: pd.Series = days[~days.index.duplicated()].sort_index().rename_axis(by)
     return once
-
-
-def _days_back(
-    day: dt.date, month: dt.date, sales: Decimal, owed: Decimal, newer: Decimal
-) -> float:
-    """Count the days of the later months and the part of this one that is used up."""
-    if not owed:
-        return 0.0
-    last = month.replace(day=calendar.monthrange(month.year, month.month)[1])
-    last = min(last, day)
-    return (day - last).days + last.day * float((owed - newer) / sales)
 
 
 # --- concentration ------------------------------------------------------------------------------
