@@ -314,7 +314,12 @@ def at_once(name: str, table: Any) -> Any:
     return table
 
 
-def judge_entries(entries: Table, groups: Sequence[str] = (), store: Store = at_once) -> Table:
+def judge_entries(
+    entries: Table,
+    groups: Sequence[str] = (),
+    store: Store = at_once,
+    empty: Callable[[Any], bool] = lambda table: False,
+) -> Table:
     """Return the entries with the first rule that each breaks, empty when accepted.
 
     Parameters
@@ -328,6 +333,9 @@ def judge_entries(entries: Table, groups: Sequence[str] = (), store: Store = at_
     store : callable, optional
         Computes a table and returns what refers to it. Each step is used several times by the
         next, so an engine that does not share common parts is slow without.
+    empty : callable, optional
+        Says whether a stored table has no rows; then a step that found nothing costs no copy of
+        the entries.
 
     Returns
     -------
@@ -339,12 +347,19 @@ def judge_entries(entries: Table, groups: Sequence[str] = (), store: Store = at_
     Within a day reversals come first, then entries in the order of ``row``.
     """
     judged = store("entries_own", entries.mutate(rule=_first_broken(entries)))
-    judged = store("entries_copies", _verdicts(judged, copies_among(judged, groups)))
-    judged = store("entries_named", _verdicts(judged, _named(judged)))
-    judged = store("entries_undone", _verdicts(judged, _undone(judged)))
-    judged = store("entries_late", _verdicts(judged, _late(judged)))
-    judged = store("entries_over", _verdicts(judged, _over_allocated(judged)))
-    return store("entries_judged", _verdicts(judged, _overdrawn(judged)))
+    steps: dict[str, Callable[[Any], Any]] = {
+        "copies": lambda t: copies_among(t, groups),
+        "named": _named,
+        "undone": _undone,
+        "late": _late,
+        "over": _over_allocated,
+        "overdrawn": _overdrawn,
+    }
+    for name, find in steps.items():
+        found = store(f"found_{name}", find(judged))
+        if not empty(found):
+            judged = store(f"entries_{name}", _verdicts(judged, found))
+    return judged
 
 
 def _first_broken(entries: Table) -> Expression:
@@ -376,12 +391,14 @@ def copies_among(judged: Table, groups: Sequence[str]) -> Table:
     )
     key = ["kind", "document", "aim", "part"]
     facts = ["customer_id", "booking_date", "due_date", "end_date", "amount", *groups]
+    counted = clean.group_by(key).aggregate(n=clean.count())
+    # Most keys stand once: only the others are compared in full.
+    clean = clean.semi_join(counted.filter(counted.n > 1), key)
     sums = {"rows": clean.count(), "first": clean.row.min()}
     for index, fact in enumerate(facts):
         cell = clean[fact].cast("string") if fact in groups else clean[fact]
         sums |= {f"lo{index}": cell.min(), f"hi{index}": cell.max(), f"n{index}": cell.count()}
     several = clean.group_by(key).aggregate(**sums)
-    several = several.filter(several.rows > 1)
     same = several.rows > 0
     for index in range(len(facts)):
         equal = (several[f"lo{index}"] == several[f"hi{index}"]).fill_null(True)

@@ -500,6 +500,8 @@ def test_the_dice_draw_every_fault_that_an_entry_can_have_by_itself_or_among_oth
         "marked_void",
         "unmapped_row",
         "unreadable_side",
+        "unmatched_link",
+        "bad_discount",
         "amount_too_large",
         "other_currency",
         "implausible_date",
