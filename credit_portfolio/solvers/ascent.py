@@ -7,6 +7,7 @@ takes a pass over the customers is asked of a ``Book``, on one machine or on man
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 NARROWER, LEAST_NEAR = 5.0, 10
 NEWTON_STEPS = 20
 # Sums of a million rounded products: below this a further step only moves the rounding.
-_FINE_ENOUGH = 1e-13
-# A step may pass the point where the dual stops rising by so much of its first slope.
-_PASSED = 0.1
+_FINE_ENOUGH = 1e-12
+# From here on a step squares the error, and the Hessian of the step before does as well.
+_NEARLY = 1e-3
+# A whole step is taken as long as the dual then falls less steeply than it rose at first; one that
+# is cut ends where it hardly rises or falls any more.
+_STEEP, _FLAT = 0.5, 0.1
 # One pass looks at so many lengths of a step, the next one at as many between two of them.
 _LENGTHS, _LENGTH_ROUNDS = 15, 3
 # Curvature, of one, that a combination of rows has at the least in the step for the rows.
@@ -54,7 +58,7 @@ class Book(Protocol):
     frame: CreditProgram
     n: int
 
-    def see(self, nu: Vector, doubt: Doubt, fraction: float) -> Response:
+    def see(self, nu: Vector, doubt: Doubt | None, fraction: float) -> Response:
         """Say what they do at ν; the arguments are those of ``response.respond``."""
 
     def along(self, nu: Vector, turn: Vector, lengths: Vector) -> Vector:
@@ -82,12 +86,11 @@ def approach(book: Book, nu: Vector, seen: Response, doubt: Doubt) -> tuple[Vect
     -------
     nu : ndarray, shape (k + q,)
     doubt : Doubt
-    near : float
-        How many are in doubt.
+    fraction : float
+        How many are still in doubt.
     """
-    enough = LEAST_NEAR * nu.size
-    fraction, near, least = BAND, BAND * book.n, np.inf
-    best = nu, doubt, near
+    enough, fraction, least = LEAST_NEAR * nu.size, BAND, np.inf
+    best = nu, doubt, fraction
     while True:
         turn = turn_of(book.frame, seen, nu)
         gain = rising(book.frame, nu, turn, 0.0, float(turn @ seen.pushed))
@@ -95,16 +98,20 @@ def approach(book: Book, nu: Vector, seen: Response, doubt: Doubt) -> tuple[Vect
         # are nearer: what the next step would gain tells, and not the largest residual.
         if gain > 0.5 * least:
             return best
-        best = nu, doubt, near
+        best = nu, doubt, fraction
         if fraction * book.n < enough or not gain > 0:
             return best
         least = gain
         fraction /= NARROWER
-        near = min(near, 2.0 * NARROWER * fraction * book.n)
         doubt = doubt.narrowed(seen.width)
         if not doubt.base > 0:
             return best
         nu, seen = _step(book, nu, turn, gain, doubt, fraction / NARROWER)
+
+
+def in_doubt(fraction: float, n: int) -> float:
+    """How many of n customers to solve for when a fraction is in doubt: more, to be sure."""
+    return min(BAND, 2.0 * NARROWER * fraction) * n
 
 
 def newton(book: Book, nu: Vector, seen: Response, tolerance: float) -> tuple[Vector, int] | None:
@@ -119,25 +126,25 @@ def newton(book: Book, nu: Vector, seen: Response, tolerance: float) -> tuple[Ve
     tolerance : float
         Relative, of e = F w and of the rows; rounding of the sums may end the progress before.
     """
-    least, sure = np.inf, Doubt.none(book.frame.n_rows)
+    least, sure, gram = np.inf, Doubt.none(book.frame.n_rows), seen.gram
     for step in range(NEWTON_STEPS):
         error = error_of(book.frame, seen.pushed, nu)
         if error <= _FINE_ENOUGH or 0.5 * least < error <= tolerance:
             return nu, step
-        least = min(least, error)
-        turn = turn_of(book.frame, seen, nu)
+        least, gram = min(least, error), seen.gram if seen.gram.size else gram
+        turn = turn_of(book.frame, replace(seen, gram=gram), nu)
         start = rising(book.frame, nu, turn, 0.0, float(turn @ seen.pushed))
-        nu, seen = _step(book, nu, turn, abs(start), sure, 0.0)
+        nu, seen = _step(book, nu, turn, abs(start), sure if error > _NEARLY else None, 0.0)
     return None
 
 
 def _step(
-    book: Book, nu: Vector, turn: Vector, start: float, doubt: Doubt, fraction: float
+    book: Book, nu: Vector, turn: Vector, start: float, doubt: Doubt | None, fraction: float
 ) -> tuple[Vector, Response]:
     """Go along a turn on which the dual rises by ``start``, no further than it does."""
     ahead = moved(book.frame, nu, turn, 1.0)
     seen = book.see(ahead, doubt, fraction)
-    if rising(book.frame, nu, turn, 1.0, float(turn @ seen.pushed)) < -_PASSED * start:
+    if rising(book.frame, nu, turn, 1.0, float(turn @ seen.pushed)) < -_STEEP * start:
         ahead = moved(book.frame, nu, turn, _length(book, nu, turn, start))
         seen = book.see(ahead, doubt, fraction)
     return ahead, seen
@@ -153,7 +160,7 @@ def _length(book: Book, nu: Vector, turn: Vector, start: float) -> float:
             for length, total in zip(lengths, book.along(nu, turn, lengths), strict=True)
         ]
         best = int(np.argmin(np.abs(values)))
-        if abs(values[best]) <= _PASSED * start:
+        if abs(values[best]) <= _FLAT * start:
             return float(lengths[best])
         short = max([short, *(float(at) for at, v in zip(lengths, values, strict=True) if v > 0)])
         long = min([long, *(float(at) for at, v in zip(lengths, values, strict=True) if v <= 0)])

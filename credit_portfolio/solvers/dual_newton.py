@@ -29,7 +29,14 @@ import numpy as np
 from credit_portfolio.errors import ModelError
 from credit_portfolio.program.columns import Columns
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.solvers.ascent import LEAST_NEAR, NARROWER, approach, moved, newton
+from credit_portfolio.solvers.ascent import (
+    LEAST_NEAR,
+    NARROWER,
+    approach,
+    in_doubt,
+    moved,
+    newton,
+)
 from credit_portfolio.solvers.interior_point import interior_point
 from credit_portfolio.solvers.polish import polish
 from credit_portfolio.solvers.response import (
@@ -65,9 +72,13 @@ SEED = 20240607
 ROUNDS = 8
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 SMOOTH = 0.1
+# Sifting needs so many times as many customers as it looks at in the least.
+ROOM = 4
 # A slope of the wrong sign by less than this part of the steepest is rounding: K_iᵀν is a sum of
 # k + q products, and 43 of them leave about 1e-15.
 WRONG_SIDE = 1e-13
+# Slopes are never more certain than this part of the most doubtful one, whatever the sample said.
+_CERTAIN = 1e-6
 # A polished point that ends here needs no interior point; one that cycles stays far above.
 SHARP = 1e-11
 
@@ -173,28 +184,33 @@ def _settle(
 ) -> Iterator[Candidate]:
     """Go from multipliers that are nearly right to the optimum."""
     n, k = columns.n, columns.k
-    book = _Book(program, columns)
     nu = moved(program, nu, np.zeros_like(nu), 0.0)
-    if doubt is None:  # that of others' multipliers is not known
-        book.see(nu, Doubt.none(columns.q), 0.0)
-        doubt = Doubt.at(program, book.slope, nu[k:])
-    seen = book.see(nu, doubt, BAND / NARROWER)
-    if seen.between >= SMOOTH * n:
+    book = _Book(program, columns)
+    seen = book.see(nu, doubt or Doubt.none(columns.q), BAND / NARROWER)
+    smooth = seen.between >= SMOOTH * n
+    if smooth:
         found = newton(book, nu, seen, 0.1 * tolerance)
         if found is not None:
             nu, steps = found
             said = f"dual Newton settled after {steps} steps"
             yield Candidate(book.shares(), nu[k:], said, steps, sharp=True)
+        seen = book.see(nu, None, 0.0)
+    if 2 * seen.between > n // 2 or ROOM * LEAST_NEAR * nu.size > n:
+        return
+    if doubt is None or smooth:  # what was seen last was without doubt
+        doubt = doubt or Doubt.at(program, book.slope, nu[k:])
         seen = book.see(nu, doubt, BAND / NARROWER)
-    if 2 * seen.between <= n // 2:
-        nu, doubt, near = approach(book, nu, seen, doubt)
-        sifted = _sift(book, nu, doubt, near, tolerance)
-        if sifted is not None:
-            yield sifted
+    nu, doubt, fraction = approach(book, nu, seen, doubt)
+    sifted = _sift(book, nu, doubt, in_doubt(fraction, n), tolerance)
+    if sifted is not None:
+        yield sifted
 
 
 class _Book:
-    """All customers in one process: who is where at the multipliers that were looked at last."""
+    """All customers in one process.
+
+    ``slope`` is c + Kᵀν at the ν that was looked at last.
+    """
 
     def __init__(self, program: CreditProgram, columns: Columns) -> None:
         self.frame, self.columns = program, columns
@@ -204,7 +220,7 @@ class _Book:
         self.slope = np.empty(columns.n)
         self.seen: Response
 
-    def see(self, nu: Vector, doubt: Doubt, fraction: float) -> Response:
+    def see(self, nu: Vector, doubt: Doubt | None, fraction: float) -> Response:
         self.nu = nu
         self.seen = respond(self.frame, self.columns, nu, doubt, fraction, self.slope)
         return self.seen
@@ -222,8 +238,8 @@ class _Book:
         """Find those nearest to changing sides, compared with the doubt about their slopes."""
         distance = distance_of(*sides)
         if doubt.rows.any():
-            tiles = self.columns.tiles()
-            distance /= np.concatenate(self.columns.on(tiles, doubt.of))
+            reach = np.concatenate(self.columns.on(self.columns.tiles(), doubt.of))
+            distance /= np.maximum(reach, _CERTAIN * float(reach.max()))
         return np.argpartition(distance, size)[:size]
 
 
@@ -234,9 +250,8 @@ def _sift(book: _Book, nu: Vector, doubt: Doubt, near: float, tolerance: float) 
     """Solve for the customers near the edge, the others held at their bounds, until none moves."""
     least = LEAST_NEAR * nu.size
     size, added = max(int(near), least), np.empty(0, dtype=np.intp)
-    sure = Doubt.none(book.columns.q)
     if not np.array_equal(nu, book.nu):
-        book.see(nu, sure, 0.0)
+        book.see(nu, None, 0.0)
     sizes = []
     for _ in range(ROUNDS):
         size = max(size, 2 * book.seen.between, 2 * added.size)
@@ -253,7 +268,7 @@ def _sift(book: _Book, nu: Vector, doubt: Doubt, near: float, tolerance: float) 
             continue
         w, nu = solved
         sizes.append(inside.size)
-        rounding = WRONG_SIDE * book.see(nu, sure, 0.0).steepest
+        rounding = WRONG_SIDE * book.see(nu, None, 0.0).steepest
         at_lower, at_upper = book.sides()
         added = np.flatnonzero((low & (at_lower < -rounding)) | (high & (at_upper > rounding)))
         if added.size == 0:

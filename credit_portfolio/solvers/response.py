@@ -97,7 +97,7 @@ class Response:
     pushed : ndarray, shape (k + q,)
         K w.
     gram : ndarray, shape (k + q, k + q)
-        −∂(K w)/∂ν; where slopes are uncertain, what is expected of it.
+        −∂(K w)/∂ν; where slopes are uncertain, what is expected of it. Empty where not asked for.
     between : int
         How many lie between their bounds.
     width : float
@@ -166,7 +166,7 @@ def respond(
     program: CreditProgram,
     columns: Columns,
     nu: Vector,
-    doubt: Doubt,
+    doubt: Doubt | None,
     fraction: float,
     slope: Vector | None = None,
 ) -> Response:
@@ -179,8 +179,8 @@ def respond(
     columns : Columns
         Of the same program.
     nu : ndarray, shape (k + q,)
-    doubt : Doubt
-        For the expected Hessian; without any it is the Hessian itself.
+    doubt : Doubt or None
+        For the expected Hessian; at zero doubt it is the Hessian itself. None: it is not needed.
     fraction : float
         Of the customers, whose distance from changing sides is asked for.
     slope : ndarray, shape (n,), optional
@@ -195,13 +195,16 @@ def respond(
         if slope is not None:
             slope[at] = here
         at_lower, at_upper = bound_slopes(here, own, lower, upper)
-        reach = doubt.of(tile)
-        near, weights = _in_doubt(here, reach, own, lower, upper, at_lower, at_upper)
+        gram = np.empty((0, 0))
+        if doubt is not None:
+            reach = doubt.of(tile)
+            near, weights = _in_doubt(here, reach, own, lower, upper, at_lower, at_upper)
+            gram = tile.gram(weights, near)
         distance = distance_of(at_lower[::_EVERY], at_upper[::_EVERY])
-        between = (at_lower[near] < 0) & (at_upper[near] > 0)
+        between = (at_lower < 0) & (at_upper > 0)
         return Response(
             pushed=tile.push(share_at(here, own, lower, upper)),
-            gram=tile.gram(weights, near),
+            gram=gram,
             between=int(np.count_nonzero(between)),
             width=_quantile(distance, fraction),
             steepest=max(float(here.max()), -float(here.min())),

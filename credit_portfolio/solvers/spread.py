@@ -25,7 +25,14 @@ from credit_portfolio.program.certificate import (
 )
 from credit_portfolio.program.columns import Columns, workers
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.solvers.ascent import LEAST_NEAR, NARROWER, approach, moved, newton
+from credit_portfolio.solvers.ascent import (
+    LEAST_NEAR,
+    NARROWER,
+    approach,
+    in_doubt,
+    moved,
+    newton,
+)
 from credit_portfolio.solvers.dual_newton import (
     ROUNDS,
     SAMPLE,
@@ -132,8 +139,8 @@ def find(ask: Ask, frame: CreditProgram, tolerance: float) -> tuple[Found | None
             nu, steps = settled
             return Found(nu, nu[k:]), f"dual Newton settled after {steps} steps"
     if 2 * seen.between <= n // 2:
-        nu, doubt, near = approach(book, nu, seen, doubt)
-        found = _sift(ask, frame, nu, doubt, near, tolerance)
+        nu, doubt, fraction = approach(book, nu, seen, doubt)
+        found = _sift(ask, frame, nu, doubt, in_doubt(fraction, n), tolerance)
         if found is not None:
             return found
     return None, (
@@ -148,7 +155,7 @@ class _Book:
     def __init__(self, ask: Ask, frame: CreditProgram) -> None:
         self.ask, self.frame, self.n = ask, frame, sum(ask.sizes)
 
-    def see(self, nu: Vector, doubt: Doubt, fraction: float) -> Response:
+    def see(self, nu: Vector, doubt: Doubt | None, fraction: float) -> Response:
         parts = self.ask("look", _respond, nu, doubt, fraction)
         return Response.of_all(parts, self.ask.sizes)
 
@@ -321,7 +328,7 @@ def _take(piece: CreditProgram, at: Index) -> CreditProgram:
     )
 
 
-def _respond(piece: CreditProgram, nu: Vector, doubt: Doubt, fraction: float) -> Response:
+def _respond(piece: CreditProgram, nu: Vector, doubt: Doubt | None, fraction: float) -> Response:
     return respond(piece, Columns(piece), nu, doubt, fraction)
 
 

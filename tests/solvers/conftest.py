@@ -342,6 +342,7 @@ def small_scale(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(dual_newton, "SMALL", 0)
         monkeypatch.setattr(dual_newton, "SAMPLE", sample)
         monkeypatch.setattr(dual_newton, "LEAST_NEAR", near)
+        monkeypatch.setattr(dual_newton, "ROOM", 0)
         monkeypatch.setattr(ascent, "LEAST_NEAR", near)
 
     return bring_down
