@@ -8,15 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import measure, scaling, solver_peers
+from benchmarks import measure, scaling, solver_peers, sweep
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 TEXT = """\
----
-orphan: true
----
-
 # Benchmarks
 
 This page is written by `python -m benchmarks.page`; the programs are described in
@@ -55,6 +51,12 @@ Medians, in a fresh process for each size.
 {scaling}
 
 {slopes}
+
+## A sweep of targets
+
+The target of one interval moves in 50 steps, each solved from the one before (`start=`).
+
+{sweep}
 """
 
 
@@ -68,6 +70,10 @@ def main() -> None:
     for row in scaling.rows(sizes):
         grown.append(row)
         print(list(scaling.lines([row]))[-1], row.get("message", ""), flush=True)
+    swept = []
+    for line in sweep.lines(sweep.SWEPT):
+        swept.append(line)
+        print(line, flush=True)
     met = []
     for row in solver_peers.rows(solver_peers.SHOWN):
         met.append(row)
@@ -78,6 +84,7 @@ def main() -> None:
         ratios="\n".join(f"- {line}" for line in solver_peers.ratios(met)),
         scaling="\n".join(scaling.lines(grown)),
         slopes="\n".join(f"- {line}" for line in scaling.slopes(grown)),
+        sweep="\n".join(swept),
     )
     PAGE.write_text(page, encoding="utf-8")
     print(f"wrote {PAGE.name}")

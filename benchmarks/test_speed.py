@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import credit_portfolio as cp
-from benchmarks import measure, scaling, solver_peers
+from benchmarks import measure, scaling, solver_peers, sweep
 from benchmarks.peers import ACCURACY, PEERS
 from benchmarks.registry import BLOCK, COMMON, INTERVALS, SPECS, Spec, panel, program
 from credit_portfolio.risk.estimators import ledoit_wolf
@@ -104,3 +104,8 @@ def test_the_machine_is_described_without_its_name() -> None:
     told = " ".join(measure.machine(["numpy"]))
     assert "cores of" in told
     assert platform.node() not in told
+
+
+@pytest.mark.parametrize("name", ["common-10k", "idiosyncratic-10k"])
+def test_a_sweep_ends_where_cold_solves_do(name: str) -> None:
+    assert sweep.sweep(name, points=11).apart <= sweep.AGREED
