@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -128,6 +129,7 @@ def test_indicators_by_group_and_over_time(
     expected = kpi.indicators(ledger, **arguments)
     done = run("indicators", invoices, *options, "--out", tmp_path / "i.csv")
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("computing the indicators") == 1
     assert columns_of(done.stdout) < WIDTH
     assert "…" not in done.stdout
     written = pd.read_csv(tmp_path / "i.csv").set_index(list(expected.index.names))
@@ -144,6 +146,12 @@ def test_indicators_in_a_workbook_have_all_tables(invoices: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     sheets = pd.read_excel(tmp_path / "i.xlsx", sheet_name=None)
     assert list(sheets) == ["indicators", "transitions", "concentration"]
+    book = openpyxl.load_workbook(tmp_path / "i.xlsx")
+    forms = {sheet.title: {c.value: sheet.cell(2, c.column) for c in sheet[1]} for sheet in book}
+    assert forms["indicators"]["not_due"].number_format == "#,##0.00"
+    assert forms["transitions"]["not_due"].number_format == "0.00%"
+    assert forms["transitions"]["opening"].number_format == "#,##0.00"
+    assert forms["concentration"]["hhi"].number_format == "General"
     assert len(sheets["indicators"]) == 60
     assert "40 more with less open" in done.stdout
 
@@ -213,6 +221,26 @@ def test_names_cannot_steer_the_terminal_and_money_always_fits(
     assert "[bold]x[/bold]" in page
     assert "in million" in page
     assert columns_of(page) <= WIDTH
+
+
+def test_a_column_of_numbers_with_gaps_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame(
+        {
+            "customer_id": ["A", "B"],
+            "invoice_id": ["1", "2"],
+            "invoice_date": ["2024-01-01", "2024-02-01"],
+            "due_date": ["2024-01-31", "2024-03-02"],
+            "amount": ["5", "7"],
+            "grade": [1.5, None],
+        }
+    )
+    ledger = cp.open_ledger(frame, as_of="2024-03-31")
+    tables.show_ageing(ledger, ledger.ageing("grade"), "due", 20)
+    tables.show_series(ledger, kpi.indicators(ledger, by="grade"), kpi.INDICATORS, 20)
+    tables.show_series(ledger, kpi.indicators(ledger, by="grade", over=2), kpi.INDICATORS, 20)
+    page = capsys.readouterr().out
+    assert page.count("(blank)") == 3
+    assert "nan" not in page
 
 
 def test_a_book_in_which_nothing_is_open(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal as Exact
 from pathlib import Path
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from credit_portfolio.ledger.source import Ledger
 
 _SUFFIXES = (".csv", ".xlsx", ".json")
+_QUALITY_FORMS = {"amount": "money", "money": "money"}
+# Columns of the sheets of shares that are none.
+_NO_SHARES = {
+    "opening": "money",
+    **dict.fromkeys(("n", "hhi", "effective_number", "gini"), "number"),
+}
 
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Also write a .csv, .xlsx or .json.")
@@ -75,7 +81,7 @@ def quality(
                 "totals": q.control_totals.rename_axis("total"),
                 "rejected": q.rejected.set_index("row"),
             }
-            _write(out, ledger, sheets, money=("amount", "money"))
+            _write(out, ledger, sheets, {name: _QUALITY_FORMS for name in sheets})
         show_quality(ledger)
         _say_file(out)
         return
@@ -117,7 +123,8 @@ def ageing(
     with _file(out), progress() as show:
         ledger = _open(show, source, settings, options)
         table = ledger.ageing(by=by, basis=basis, edges=days)
-        _write(out, ledger, {"ageing": table}, money=tuple(table.columns), basis=basis)
+        forms = {"ageing": dict.fromkeys(map(str, table.columns), "money")}
+        _write(out, ledger, {"ageing": table}, forms, basis=basis)
     show_ageing(ledger, table, basis, rows)
     _say_file(out)
 
@@ -154,18 +161,18 @@ def indicators(
         table = kpi.indicators(
             ledger, by, over, days=days, progress=lambda done, of: show(stage, done, of)
         )
-        moved = kpi.transitions(ledger)
-        rates = kpi.roll_rates(ledger).iloc[0]
-        sheets = {
-            "indicators": table,
-            "transitions": moved,
-            "concentration": kpi.concentration(ledger),
-        }
-        money = tuple(i.name for i in kpi.INDICATORS if i.unit == "money")
-        shares = tuple(i.name for i in kpi.INDICATORS if i.unit == "share")
-        shares += (*moved.columns[1:], "top_1", "top_5", "top_10")
-        _write(out, ledger, sheets, money=(*money, "opening"), shares=shares)
-    if by is None and over is None:
+        rates = kpi.roll_rates(ledger).iloc[0] if by is None and over is None else None
+        sheets = {"indicators": table}
+        forms = {"indicators": {i.name: i.unit for i in kpi.INDICATORS}}
+        if out is not None:
+            sheets |= {
+                "transitions": kpi.transitions(ledger),
+                "concentration": kpi.concentration(ledger),
+            }
+            for name in ("transitions", "concentration"):
+                forms[name] = dict.fromkeys(sheets[name].columns, "share") | _NO_SHARES
+        _write(out, ledger, sheets, forms)
+    if rates is not None:
         tables.show_indicators(ledger, table.iloc[0], kpi.INDICATORS, rates)
     else:
         tables.show_series(ledger, table, kpi.INDICATORS, rows)
@@ -206,23 +213,27 @@ def _write(
     path: Path | None,
     ledger: Ledger,
     sheets: Mapping[str, pd.DataFrame],
-    *,
-    money: Collection[str],
-    shares: Collection[str] = (),
+    forms: Mapping[str, Mapping[str, str]],
     **asked: object,
 ) -> None:
-    """Write the first table as CSV, or all of them as a workbook or as JSON."""
+    """Write the first table as CSV, or all of them as a workbook or as JSON.
+
+    ``forms`` says of each sheet's columns which are "money" and which are a "share".
+    """
     from credit_portfolio import export
 
     if path is None:
         return
     if path.suffix.lower() == ".csv":
-        export.write_csv(next(iter(sheets.values())), path, money=money)
+        name, table = next(iter(sheets.items()))
+        money = [column for column, form in forms[name].items() if form == "money"]
+        export.write_csv(table, path, money=money)
         return
     if path.suffix.lower() == ".xlsx":
 
         def style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:
-            return "money" if column in money else "share" if column in shares else None
+            form = forms[sheet].get(column)
+            return form if form in ("money", "share") else None
 
         export.write_excel(sheets, path, style=style)
         return

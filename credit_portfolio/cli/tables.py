@@ -7,6 +7,7 @@ import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.padding import Padding
@@ -85,10 +86,10 @@ _PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def clean(value: object) -> str:
     r"""Return text of a source without what would steer a terminal; a blank is shown as such.
 
-    >>> clean("A\x1b[31mB"), clean("")
-    ('A�[31mB', '(blank)')
+    >>> clean("A\x1b[31mB"), clean(""), clean(float("nan"))
+    ('A�[31mB', '(blank)', '(blank)')
     """
-    text = "" if value is None else str(value)
+    text = "" if value is None or value != value else str(value)  # a gap among numbers is NaN
     kept = "".join("�" if unicodedata.category(c).startswith("C") else c for c in text)
     return kept or "(blank)"
 
@@ -294,8 +295,11 @@ def _largest(table: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
     day = table.index.get_level_values("day")
     latest = table.loc[day == day.max(), "open"].sort_values(ascending=False, kind="stable")
     groups = latest.index.get_level_values(0)
-    some = groups[: max(most // day.nunique(), 1)]
-    return table.loc[list(some)], len(groups) - len(some)
+    some = max(most // day.nunique(), 1)
+    # By place, since a gap among numbers cannot be looked up by name.
+    place = groups.get_indexer(table.index.get_level_values(0))
+    shown = np.argsort(place, kind="stable")
+    return table.iloc[shown[place[shown] < some]], max(len(groups) - some, 0)
 
 
 def _labels(table: pd.DataFrame) -> list[list[str]]:
@@ -308,9 +312,9 @@ def _labels(table: pd.DataFrame) -> list[list[str]]:
             f"{part:%Y-%m-%d}" if name == "day" else clean(part)
             for name, part in zip(table.index.names, parts, strict=True)
         ]
-        if len(parts) > 1 and parts[0] == before:
+        named, before = cells[0] == before, cells[0]
+        if len(parts) > 1 and named:
             cells[0] = ""
-        before = parts[0]
         rows.append(cells)
     return rows
 
