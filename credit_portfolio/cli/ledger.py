@@ -81,7 +81,7 @@ def quality(
                 "totals": q.control_totals.rename_axis("total"),
                 "rejected": q.rejected.set_index("row"),
             }
-            _write(out, ledger, sheets, {name: _QUALITY_FORMS for name in sheets})
+            _write(out, ledger, sheets, dict.fromkeys(sheets, _QUALITY_FORMS))
         show_quality(ledger)
         _say_file(out)
         return
