@@ -30,8 +30,16 @@ HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 DOORS = {
     "clarabel": {"solvers/cvxpy_.py"},
     "cvxpy": {"solvers/cvxpy_.py"},
-    "ibis": {"ledger/source.py"},
-    "duckdb": {"ledger/source.py"},
+    "ibis": {
+        "ledger/engines.py",
+        "ledger/judging.py",
+        "ledger/opening.py",
+        "ledger/parsing.py",
+        "ledger/source.py",
+    },
+    "duckdb": {"ledger/engines.py"},
+    "psycopg": {"ledger/engines.py"},
+    "pyspark": {"ledger/engines.py"},
     "plotly": {"report/plots.py"},
     "jinja2": {"report/html.py"},
     "openpyxl": {"export.py"},

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from credit_portfolio.errors import ModelError, did_you_mean, listing
+from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
 from credit_portfolio.ledger.quality import MONEY_DIGITS, MONEY_PLACES, LedgerQuality, money_text
 from credit_portfolio.ledger.schema import INVOICE_COLUMNS
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from credit_portfolio.ledger.source import Table
 
 MONEY_TYPE = f"decimal({MONEY_DIGITS}, {MONEY_PLACES})"
+TOTALS = ("amount", "collected", "written_off", "open")
+DAY_FINDING = "settled_after_as_of"
 BASES = {"due": "due_date", "invoice": "invoice_date"}
 
 
@@ -41,15 +44,43 @@ def positions_on(accepted: Table, as_of: datetime.date, groups: Sequence[str]) -
     """
     t = accepted.filter(accepted.invoice_date <= as_of)
     known = (t.settled_date <= as_of).fill_null(False)
+    t = t.mutate(**_parts(t, as_of), settled_date=known.ifelse(t.settled_date, None))
+    return t.select(*INVOICE_COLUMNS, *groups)
+
+
+def _parts(t: Table, as_of: datetime.date) -> dict[str, Any]:
+    """Return what of each amount was collected, written off and open on a day."""
+    known = (t.settled_date <= as_of).fill_null(False)
     collected = known.ifelse(t.settled_amount, 0).cast(MONEY_TYPE)
     lost = (known | t.settled_date.isnull()).ifelse(t.written_off_amount, 0).cast(MONEY_TYPE)
-    t = t.mutate(
-        collected=collected,
-        written_off=lost,
-        open=(t.amount - collected - lost).cast(MONEY_TYPE),
-        settled_date=known.ifelse(t.settled_date, None),
-    )
-    return t.select(*INVOICE_COLUMNS, *groups)
+    left = (t.amount - collected - lost).cast(MONEY_TYPE)
+    return {"collected": collected, "written_off": lost, "open": left}
+
+
+def day_expressions(t: Table, as_of: datetime.date) -> dict[str, Any]:
+    """Return the counts and sums of accepted rows as known on a day, as aggregates."""
+    seen = t.invoice_date <= as_of
+    parts = {"amount": t.amount, **_parts(t, as_of)}
+    later = seen & (t.settled_date > as_of).fill_null(False)
+    sums: dict[str, Any] = {
+        "invoices": seen.sum(),
+        "still_open": (seen & (parts["open"] > 0)).sum(),
+        "after": (~seen).sum(),
+        "after_money": t.amount.sum(where=~seen),
+        "settled_after": later.sum(),
+        "settled_after_money": t.amount.sum(where=later),
+    }
+    for name, money in parts.items():
+        sums[f"{name}_count"] = (seen & (money != 0)).sum()
+        sums[f"{name}_money"] = money.sum(where=seen)
+    return sums
+
+
+def count_customers(t: Table, as_of: datetime.date) -> int:
+    """Count the customers with an invoice on or before a day."""
+    # Engines count what is distinct in a table faster than in an aggregate.
+    distinct = t.filter(t.invoice_date <= as_of).select("customer_id").distinct()
+    return int(frame_of(distinct.aggregate(n=distinct.count()))["n"].iloc[0])
 
 
 def frame_of(table: Table) -> pd.DataFrame:
@@ -58,8 +89,21 @@ def frame_of(table: Table) -> pd.DataFrame:
     By way of Arrow, since the direct way of Ibis 12.0 asks pandas for an option that pandas 3 has
     deprecated, with a warning each time.
     """
-    frame: pd.DataFrame = table.to_pyarrow().to_pandas()
+    frame: pd.DataFrame = arrow_of(table).to_pandas()
     return frame
+
+
+def total_of(money: pd.Series) -> Decimal:
+    """Return the exact sum of a column of Decimals; the sum over no rows is 0."""
+    return sum(money, Decimal(0))
+
+
+def arrow_of(table: Table) -> Any:
+    """Return a computed table of PyArrow; an engine's complaints become errors of our own."""
+    from credit_portfolio.ledger.engines import computing
+
+    with computing():
+        return table.to_pyarrow()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,6 +126,8 @@ class Ledger:
         Names of the grouping columns.
     n_invoices, n_open, n_customers : int
         Invoices, those with money open, and customers with an invoice.
+    accepted : table expression of Ibis
+        The accepted rows of all days, from which any day's picture is made: see :meth:`on`.
     """
 
     invoices: Table
@@ -92,6 +138,90 @@ class Ledger:
     n_invoices: int
     n_open: int
     n_customers: int
+    accepted: Table
+
+    def on(self, day: str | datetime.date | pd.Timestamp) -> Ledger:
+        """Return the same ledger as it stood on another day.
+
+        The source is neither read nor judged again: what was known on a day is worked out from the
+        accepted rows. The result is what :func:`credit_portfolio.open_ledger` gives with that
+        ``as_of``.
+
+        Parameters
+        ----------
+        day : str, date or Timestamp
+            ``YYYY-MM-DD`` in text.
+
+        Raises
+        ------
+        DataError
+            When the day is before the first invoice.
+        ModelError
+            For text that is no day.
+        """
+        from credit_portfolio.ledger.record import (
+            control_totals,
+            day_sums,
+            findings_on,
+            refuse_before,
+        )
+        from credit_portfolio.ledger.source import read_day
+
+        as_of = read_day(day)
+        if as_of is None:
+            raise ModelError("the day is None; expected a day such as '2013-09-30'")
+        known = day_sums(self.accepted, as_of)
+        if not known["invoices"]:
+            first = frame_of(self.accepted.aggregate(first=self.accepted.invoice_date.min()))
+            refuse_before(as_of, first["first"].iloc[0], self.quality.source)
+        quality = replace(
+            self.quality,
+            rows_after_as_of=known["after"],
+            amount_after_as_of=known["after_money"],
+            findings=findings_on(self.quality.findings, known),
+            control_totals=control_totals(known),
+            as_of=as_of,
+        )
+        return replace(
+            self,
+            invoices=positions_on(self.accepted, as_of, self.groups),
+            as_of=as_of,
+            quality=quality,
+            n_invoices=known["invoices"],
+            n_open=known["still_open"],
+            n_customers=count_customers(self.accepted, as_of),
+        )
+
+    def check(self, *, invoices: int | None = None, **money: Decimal) -> None:
+        """Hold figures that an engine gave against the control totals of the opening.
+
+        Where rows stay in a database or in files, somebody may change them between two questions.
+        Figures that no longer add up to what was accepted are refused, not mixed.
+
+        Parameters
+        ----------
+        invoices : int, optional
+            How many invoices the figures are about.
+        **money : Decimal
+            Sums of amount, collected, written_off or open.
+
+        Raises
+        ------
+        DataError
+            When one of them differs.
+        """
+        if self.quality.as_of != self.as_of:
+            return  # a picture of another day than the totals are of
+        totals = self.quality.control_totals["money"]
+        found: dict[str, Any] = {name: (sum_, totals[name]) for name, sum_ in money.items()}
+        if invoices is not None:
+            found["invoices"] = (invoices, self.n_invoices)
+        for name, (now, then) in found.items():
+            if now != then:
+                raise DataError(
+                    f"{self.quality.source} has changed since the ledger was opened: {name} now "
+                    f"{now:,}, then {then:,}; expected rows that stay: open the ledger again"
+                )
 
     def exposure(self) -> pd.Series:
         """Return the open money of each customer, as float64.
@@ -103,6 +233,7 @@ class Ledger:
         """
         t = self.invoices
         sums = frame_of(t.group_by("customer_id").aggregate(exposure=t.open.sum()))
+        self.check(open=total_of(sums["exposure"]))
         series = sums.set_index("customer_id")["exposure"].astype("float64")
         ordered: pd.Series = series.sort_index()
         return ordered
@@ -144,7 +275,7 @@ class Ledger:
         self._check_ageing(by, basis, edges)
         t = self.invoices
         columns = {
-            name: condition.ifelse(t.open, 0).sum()
+            name: t.open.sum(where=condition).fill_null(0)
             for name, condition in self._buckets(basis, edges).items()
         }
         columns["total"] = t.open.sum()
@@ -158,6 +289,7 @@ class Ledger:
             frame = frame_of(t.group_by(key=key).aggregate(**sums))
             frame = frame.set_index("key").sort_index().rename_axis(by)
         frame.columns = pd.Index(list(columns))
+        self.check(open=total_of(frame["total"]))
         result: pd.DataFrame = frame if exact else frame.astype("float64")
         return result
 

@@ -1,19 +1,20 @@
-"""Read a source into numbered batches of rows, as they are: DataFrame, CSV or Parquet.
+"""Read a source as it is: a DataFrame or a CSV file in numbered batches, Parquet by its footers.
 
 PyArrow splits the lines of a CSV file: it numbers and keeps those with a wrong number of fields, so
 that no row is lost. Columns are called c0, c1, … from here on, so that no name from a file is ever
-part of a query.
+part of a query. The rows of Parquet files are not read here: the engine takes what it needs.
 """
 
 from __future__ import annotations
 
 import csv
 import datetime
+import glob
 import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -30,6 +31,7 @@ from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
 from credit_portfolio.ledger.schema import Profile, required_found
 
 SEPARATORS = (",", ";", "\t", "|")
+PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
 _BLOCK_BYTES = 1 << 23  # text parsed at a time: large enough to be quick, small in memory
 
 
@@ -39,12 +41,15 @@ class Incoming:
 
     where: str
     names: list[str]
-    batches: Iterator[pa.RecordBatch]
+    batches: Iterator[pa.RecordBatch]  # none where the engine reads the source itself
     notes: list[str]
     malformed: list[tuple[int, str]] = field(default_factory=list)  # data row, what was found
+    short: list[int] = field(default_factory=list)  # those of them with too few fields
     floats: frozenset[int] = frozenset()  # columns of mixed cells with binary floats among them
     file_name: str = ""  # without its folder; empty for a DataFrame
     rows: int = 0
+    paths: tuple[str, ...] = ()  # Parquet files, which the engine reads itself
+    cut_off: bool = False  # whether a text file ends without a line break
 
     def numbered(self) -> Iterator[pa.Table]:
         """Yield the well-formed rows: ``row`` from 1, then the source's columns as c0, c1, …."""
@@ -56,6 +61,7 @@ class Incoming:
             good += batch.num_rows
             yield pa.table([row, *arrays], names=names)
         self.rows = good + len(self.malformed)
+        self._refuse_cut_off()
         if not good and self.malformed:
             raise DataError(
                 f"all {self.rows:,} rows of {self.where} are malformed; the first: "
@@ -66,6 +72,16 @@ class Incoming:
             raise DataError(
                 f"{self.where} has columns and no rows; expected at least one invoice: check the "
                 "export"
+            )
+
+    def _refuse_cut_off(self) -> None:
+        """Refuse a file whose last row is short and has no line end: the rest of it is missing."""
+        if self.cut_off and self.rows in self.short:
+            raise DataError(
+                f"{self.where} ends in the middle of row {self.rows:,} ({self.malformed[-1][1]}); "
+                "expected a whole row and a line break at the end, so rows after it may be missing "
+                "too: copy or export the file again",
+                pd.DataFrame(self.malformed, columns=["row", "reason"]),
             )
 
     def source_rows(self, row: np.ndarray) -> np.ndarray:
@@ -99,39 +115,85 @@ def reading(
         yield _from_frame(source)
         return
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(f"source is a DataFrame or a path, not {type(source).__name__}")
+        raise TypeError(
+            "source is a DataFrame, a path, a connection URL or a table of Ibis, not "
+            f"{type(source).__name__}"
+        )
     path = Path(source)
     where = f"file {str(path)!r}"
+    many = _parquet_files(path)
+    if many is not None:
+        if separator is not None:
+            raise ModelError(f"separator is for CSV files; {where} is Parquet: leave it out")
+        with _telling(path, where):
+            incoming = _from_parquet(many, f"folder {str(path)!r}")
+        incoming.file_name = path.name
+        yield incoming
+        return
     if not path.is_file():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         near = [other.name for other in beside if other.is_file()]
-        kind = "is a folder" if path.is_dir() else "does not exist"
+        kind = "is a folder without Parquet files" if path.is_dir() else "does not exist"
         raise DataError(
-            f"{where} {kind}; expected a CSV or Parquet file.{did_you_mean(path.name, near)}"
+            f"{where} {kind}; expected a CSV or Parquet file, or a folder of Parquet files."
+            f"{did_you_mean(path.name, near)}"
         )
+    with _telling(path, where), path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(0)
+        if not magic:
+            raise DataError(f"{where} is empty; expected a header and rows: check the export")
+        if magic == b"PAR1":
+            if separator is not None:
+                raise ModelError(f"separator is for CSV files; {where} is Parquet: leave it out")
+            incoming = _from_parquet([path], where)
+        elif magic.startswith(b"\x1f\x8b"):
+            with gzip.open(file) as text:
+                incoming = _from_csv(text, where, profile, separator)
+                incoming.file_name = path.name
+                yield incoming
+            return
+        else:
+            file.seek(-1, io.SEEK_END)
+            cut_off = file.read(1) not in b"\r\n"
+            incoming = _from_csv(file, where, profile, separator)
+            incoming.cut_off = cut_off
+            if cut_off:
+                incoming.notes.append(
+                    "the file does not end with a line break: if it was cut off, its last row is "
+                    "not whole"
+                )
+        incoming.file_name = path.name
+        yield incoming
+
+
+def _parquet_files(path: Path) -> list[Path] | None:
+    """Return the Parquet files that a folder or a pattern means; None for a single file.
+
+    Names that begin with a dot or an underscore are notes of the programs that write such folders.
+    """
+    if path.is_file():
+        return None
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.suffix.lower() in PARQUET_ENDINGS]
+    elif glob.has_magic(str(path)):
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
+    else:
+        return None
+    files = [
+        file
+        for file in sorted(found)
+        if file.is_file()
+        and not any(part[0] in "._" for part in file.relative_to(path.anchor).parts[-1:])
+    ]
+    return files or None
+
+
+@contextmanager
+def _telling(path: Path, where: str) -> Iterator[None]:
+    """Turn the errors of the readers into DataError."""
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-            file.seek(0)
-            if not magic:
-                raise DataError(f"{where} is empty; expected a header and rows: check the export")
-            if magic == b"PAR1":
-                if separator is not None:
-                    raise ModelError(
-                        f"separator is for CSV files; {where} is Parquet: leave it out"
-                    )
-                incoming = _from_parquet(file, where)
-                incoming.file_name = path.name
-                yield incoming
-            elif magic.startswith(b"\x1f\x8b"):
-                with gzip.open(file) as text:
-                    incoming = _from_csv(text, where, profile, separator)
-                    incoming.file_name = path.name
-                    yield incoming
-            else:
-                incoming = _from_csv(file, where, profile, separator)
-                incoming.file_name = path.name
-                yield incoming
+        yield
     except UnicodeDecodeError as error:
         raise _not_utf8(path, where) from error
     except pa.ArrowInvalid as error:
@@ -175,11 +237,14 @@ def _from_csv(
     file.seek(0)
     columns = [f"c{index}" for index in range(len(names))]
     malformed: list[tuple[int, str]] = []
+    short: list[int] = []
 
     def keep(row: pyarrow.csv.InvalidRow) -> str:
         if row.number == 1:
             return "error"  # the header itself is not well formed
         found = f"{row.actual_columns} fields where the header has {row.expected_columns}"
+        if row.actual_columns < row.expected_columns:
+            short.append(row.number - 1)
         malformed.append((row.number - 1, f"{found}: {row.text!r}"))  # the header is row 1
         return "skip"
 
@@ -200,7 +265,8 @@ def _from_csv(
         ),
     )
     split = f"{where} (split at {separator!r})"
-    return Incoming(split, names, iter(reader), [f"CSV, {note} {separator!r}"], malformed)
+    notes = [f"CSV, {note} {separator!r}"]
+    return Incoming(split, names, iter(reader), notes, malformed, short=short)
 
 
 def _header(
@@ -243,10 +309,27 @@ def _first_row(file: BinaryIO | gzip.GzipFile, separator: str) -> list[list[str]
         text.detach()
 
 
-def _from_parquet(file: BinaryIO, where: str) -> Incoming:
-    parquet = pyarrow.parquet.ParquetFile(file)
-    names = [str(name) for name in parquet.schema_arrow.names]
-    return Incoming(where, names, parquet.iter_batches(), ["Parquet"])
+def _from_parquet(paths: Sequence[Path], where: str) -> Incoming:
+    """Read the footers: every file must be whole, and at least one must have rows."""
+    rows = 0
+    names: list[str] = []
+    for path in paths:
+        try:
+            footer = pyarrow.parquet.ParquetFile(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(
+                f"file {str(path)!r} cannot be read ({_first_line(error)}); expected a whole "
+                "Parquet file: it may have been cut off, so export or copy it again"
+            ) from error
+        with footer:
+            rows += footer.metadata.num_rows
+            names = names or [str(name) for name in footer.schema_arrow.names]
+    if not rows:
+        raise DataError(
+            f"{where} has columns and no rows; expected at least one invoice: check the export"
+        )
+    note = "Parquet" if len(paths) == 1 else f"Parquet, {len(paths):,} files"
+    return Incoming(where, names, iter(()), [note], rows=rows, paths=tuple(map(str, paths)))
 
 
 def _from_frame(frame: pd.DataFrame) -> Incoming:

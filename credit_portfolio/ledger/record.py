@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger.positions import frame_of
+from credit_portfolio.ledger.positions import DAY_FINDING, TOTALS, day_expressions, frame_of
 from credit_portfolio.ledger.quality import LedgerQuality, money_text, reason, rules_table
 from credit_portfolio.ledger.reading import Incoming
-from credit_portfolio.ledger.schema import NAMES, Profile
+from credit_portfolio.ledger.schema import NAMES
 
 if TYPE_CHECKING:
     from credit_portfolio.ledger.source import Expression, Table
 
 # What one finding means; the order is the order of the table.
-_FINDINGS = {
+FINDINGS = {
     "settled_in_full_assumed": "Settled date without a settled amount: all that was not written "
     "off counts as collected. If write-offs are cleared like payments in the source, losses hide "
     "here: map written_off_amount.",
@@ -34,21 +35,130 @@ _FINDINGS = {
 }
 
 
-def rejected_rows(judged: Table, incoming: Incoming, mapped: Mapping[str, int]) -> pd.DataFrame:
-    """Return every rejected row: row, rule, reason, then the source's columns as text."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Sums:
+    """What one pass over the judged rows has counted.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a rule (empty for accepted) and currency: rows, amount, blank, sums of findings,
+        and the days of the accepted rows.
+    day : mapping of str to number
+        Sums as known on the day asked for; empty when none was.
+    """
+
+    table: pd.DataFrame
+    day: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """All rows that the engine has seen."""
+        return int(self.table["rows"].sum())
+
+    @property
+    def rejected(self) -> int:
+        """Those that break a rule."""
+        return self.rows - int(self.accepted["rows"].sum())
+
+    @property
+    def trimmed(self) -> int:
+        """Rows with space around an id, rejected ones included."""
+        return int(self.table["trimmed_ids_rows"].sum())
+
+    @property
+    def accepted(self) -> pd.DataFrame:
+        """The rows of ``table`` on accepted rows: one a currency."""
+        return self.table[self.table["rule"] == ""].reset_index(drop=True)
+
+    @property
+    def broken(self) -> frozenset[str]:
+        """Names of the rules that some row breaks."""
+        return frozenset(self.table["rule"]) - {""}
+
+
+def summary(judged: Table, today: datetime.date, day: datetime.date | None) -> Sums:
+    """Count rows, money and findings by rule and currency, in one pass over the source."""
+    t = judged
+    sums: dict[str, Expression] = {
+        "rows": t.count(),
+        "amount": t.amount.sum(),
+        "blank": _count(t.amount.isnull()),
+        "first": t.invoice_date.min(),
+        "last": t.invoice_date.max(where=t.invoice_date <= today),
+        "settled": t.settled_date.max(where=t.settled_date <= today),
+    }
+    undated = t.settled_date.isnull() & (t.written_off_amount > 0)
+    touched = {
+        "settled_in_full_assumed": (t.in_full, t.settled_amount),
+        "undated_write_off": (undated, t.written_off_amount),
+        "dated_after_today": (
+            (t.invoice_date > today) | (t.settled_date > today).fill_null(False),
+            t.amount,
+        ),
+        "rounded_floats": (t.rounded, t.amount),
+        "trimmed_ids": (t.trimmed, t.amount),
+        "time_of_day_dropped": (t.timed, t.amount),
+    }
+    for name, (condition, money) in touched.items():
+        sums[f"{name}_rows"] = _count(condition)
+        sums[f"{name}_amount"] = money.sum(where=condition)
+    known = {} if day is None else {f"day_{k}": v for k, v in day_expressions(t, day).items()}
+    table = frame_of(t.group_by(["rule", "currency"]).aggregate(**sums, **known))
+    table = table.sort_values(["rule", "currency"], ignore_index=True)
+    counted: dict[str, Any] = {}
+    accepted = table[table["rule"] == ""]
+    if len(accepted) == 1 and known:
+        counted = day_numbers({k.removeprefix("day_"): accepted[k].iloc[0] for k in known})
+    return Sums(table, counted)
+
+
+def _count(condition: Expression) -> Expression:
+    return condition.fill_null(False).sum()
+
+
+def day_sums(accepted: Table, day: datetime.date) -> dict[str, Any]:
+    """Count and add up what was known of the accepted rows on a day."""
+    frame = frame_of(accepted.aggregate(**day_expressions(accepted, day)))
+    return day_numbers({str(name): frame[name].iloc[0] for name in frame})
+
+
+def day_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return counts as int and money as Decimal; the sum over no rows is 0."""
+    return {
+        name: decimal_of(value) if name.endswith("_money") else int(value or 0)
+        for name, value in row.items()
+    }
+
+
+def rejected_rows(
+    judged: Table,
+    incoming: Incoming,
+    mapped: Mapping[str, int],
+    places: Sequence[str],
+    count: int,
+) -> pd.DataFrame:
+    """Return every rejected row: where it stands, rule, reason, then the source's columns as text.
+
+    ``count`` is how many there are, so that none need not be looked for.
+    """
     bad = judged.filter(judged.rule != "")
     cells = [f"c{index}" for index in range(len(incoming.names))]
-    frame = frame_of(
-        bad.select("row", "rule", **{cell: bad[cell].cast("string") for cell in cells})
-    )
-    frame["row"] = incoming.source_rows(frame["row"].to_numpy(dtype=np.int64))
+    if count:
+        frame = frame_of(
+            bad.select(*places, "rule", **{cell: bad[cell].cast("string") for cell in cells})
+        )
+    else:
+        frame = pd.DataFrame(columns=[*places, "rule", *cells])
+    if "row" in places:
+        frame["row"] = incoming.source_rows(frame["row"].to_numpy(dtype=np.int64))
     texts = {
         name: [None if pd.isna(cell) else cell for cell in frame[f"c{index}"]]
         for name, index in mapped.items()
     }
     absent = dict.fromkeys(NAMES)
     frame.insert(
-        2,
+        len(places) + 1,
         "reason",
         [
             reason(rule, absent | {name: cells[place] for name, cells in texts.items()})
@@ -68,14 +178,15 @@ def rejected_rows(judged: Table, incoming: Incoming, mapped: Mapping[str, int]) 
             if len(frame)
             else malformed.reindex(columns=frame.columns)
         )
-    frame = frame.sort_values("row", ignore_index=True)
-    taken = ("row", "rule", "reason")
+    order = list(places) or ["rule", *cells]
+    frame = frame.sort_values(order, ignore_index=True)
+    taken = (*places, "rule", "reason")
     names = [f"{name} (source)" if name in taken else name for name in incoming.names]
     frame.columns = pd.Index([*taken, *names])
     return frame
 
 
-def one_currency(accepted: Table, rejected: pd.DataFrame, incoming: Incoming, label: str) -> str:
+def one_currency(sums: Sums, rejected: pd.DataFrame, incoming: Incoming, label: str) -> str:
     """Return the currency of the accepted rows.
 
     Raises
@@ -83,19 +194,15 @@ def one_currency(accepted: Table, rejected: pd.DataFrame, incoming: Incoming, la
     DataError
         When no row is accepted, or they are in several currencies.
     """
-    table = frame_of(
-        accepted.group_by("currency")
-        .aggregate(rows=accepted.count(), amount=accepted.amount.sum())
-        .order_by("currency")
-    )
+    table = sums.accepted[["currency", "rows", "amount"]]
     if table.empty:
         counts = ", ".join(
             f"{rule} {rows:,}" for rule, rows in rejected["rule"].value_counts().items()
         )
+        place = f"row {rejected['row'][0]}: " if "row" in rejected else ""
         raise DataError(
             f"none of the {incoming.rows:,} rows of {incoming.where} is acceptable ({counts}); "
-            f"expected at least one; row {rejected['row'][0]}: {rejected['reason'][0]}: see "
-            "`failures` for every row",
+            f"expected at least one; {place}{rejected['reason'][0]}: see `failures` for every row",
             rejected,
         )
     if len(table) > 1:
@@ -115,7 +222,7 @@ def one_currency(accepted: Table, rejected: pd.DataFrame, incoming: Incoming, la
 
 
 def day_or_latest(
-    accepted: Table, day: datetime.date | None, where: str, today: datetime.date
+    sums: Sums, day: datetime.date | None, where: str, today: datetime.date
 ) -> datetime.date:
     """Return the day asked for, or else the latest day, not after today, of anything that happened.
 
@@ -126,13 +233,11 @@ def day_or_latest(
     DataError
         When the day is before the first invoice, or no invoice is dated today or earlier.
     """
-    t = accepted
-    dates = t.aggregate(
-        first=t.invoice_date.min(),
-        last=t.invoice_date.max(where=t.invoice_date <= today),
-        settled=t.settled_date.max(where=t.settled_date <= today),
-    )
-    first, last, settled = frame_of(dates).iloc[0]
+    days = sums.accepted[["first", "last", "settled"]].iloc[0]
+    first: Any
+    last: Any
+    settled: Any
+    first, last, settled = (None if pd.isna(found) else found for found in days)
     if day is None and first > today:
         raise DataError(
             f"every invoice of {where} is dated after today, {today}, the first on {first}; "
@@ -141,47 +246,39 @@ def day_or_latest(
     if day is None:
         latest: datetime.date = last if settled is None else max(last, settled)
         return latest
+    refuse_before(day, first, where)
+    return day
+
+
+def refuse_before(day: datetime.date, first: datetime.date, where: str) -> None:
+    """Refuse a day on which the book did not exist yet."""
     if day < first:
         raise DataError(
             f"as_of is {day}, and the first invoice of {where} is dated {first}; expected a day "
             f"from {first} on: choose a later day"
         )
-    return day
 
 
 def quality_record(
-    judged: Table,
-    invoices: Table,
+    sums: Sums,
+    known: Mapping[str, Any],
     rejected: pd.DataFrame,
     incoming: Incoming,
-    profile: Profile,
+    profile: str,
     label: str,
     as_of: datetime.date,
-    today: datetime.date,
 ) -> LedgerQuality:
     """Count rows and money of each side; read is always accepted plus rejected."""
-    # Only money of the ledger's own currency is added up, also among the rejected rows.
-    own = judged.filter(judged.rule == "").currency.max().as_scalar()
-    money = (judged.currency == own).ifelse(judged.amount, None)
-    by_rule = frame_of(
-        judged.group_by("rule").aggregate(
-            rows=judged.count(), amount=money.sum(), blank=money.isnull().sum()
-        )
-    )
-    counted = {
-        rule: (int(rows), _decimal(amount), int(blank))
-        for rule, rows, amount, blank in by_rule.itertuples(index=False)
-    }
+    accepted = sums.accepted.iloc[0]
+    counted = _by_rule(sums, str(accepted["currency"]))
     if incoming.malformed:
         bad = len(incoming.malformed)
         counted["malformed_row"] = (bad, Decimal(0), bad)
     accepted_rows, accepted_amount, _ = counted.pop("")
     rejected_amount = sum((amount for _, amount, _ in counted.values()), Decimal(0))
-    t = judged.filter((judged.rule == "") & (judged.invoice_date > as_of))
-    after = frame_of(t.aggregate(rows=t.count(), amount=t.amount.sum())).iloc[0]
     return LedgerQuality(
         source=incoming.where,
-        profile=profile.name,
+        profile=profile,
         currency=label,
         rows_read=incoming.rows,
         rows_accepted=accepted_rows,
@@ -190,65 +287,70 @@ def quality_record(
         amount_accepted=accepted_amount,
         amount_rejected=rejected_amount,
         rows_without_readable_amount=sum(blank for _, _, blank in counted.values()),
-        rows_after_as_of=int(after["rows"]),
-        amount_after_as_of=_decimal(after["amount"]),
+        rows_after_as_of=known["after"],
+        amount_after_as_of=known["after_money"],
         rules=rules_table({rule: (rows, amount) for rule, (rows, amount, _) in counted.items()}),
         rejected=rejected,
-        findings=_findings(judged, as_of, today),
-        control_totals=_control_totals(invoices),
+        findings=_findings(accepted, known),
+        control_totals=control_totals(known),
         notes=tuple(incoming.notes),
         as_of=as_of,
         file_name=incoming.file_name,
     )
 
 
-def _decimal(value: Any) -> Decimal:
+def _by_rule(sums: Sums, own: str) -> dict[str, tuple[int, Decimal, int]]:
+    """Return rows, money and rows without money of each rule.
+
+    Only money of the ledger's own currency is added up, also among the rejected rows.
+    """
+    counted: dict[str, tuple[int, Decimal, int]] = {}
+    columns = (sums.table[name] for name in ("rule", "currency", "rows", "amount", "blank"))
+    for rule, currency, rows_, money, blank_ in zip(*columns, strict=True):
+        rows, amount, blank = int(rows_), decimal_of(money), int(blank_)
+        if currency != own:
+            amount, blank = Decimal(0), rows
+        before = counted.get(rule, (0, Decimal(0), 0))
+        counted[rule] = (before[0] + rows, before[1] + amount, before[2] + blank)
+    return counted
+
+
+def decimal_of(value: Any) -> Decimal:
     """Return a sum of the engine as Decimal; the sum over no rows is 0."""
     return value if isinstance(value, Decimal) and value.is_finite() else Decimal(0)
 
 
-def _findings(judged: Table, as_of: datetime.date, today: datetime.date) -> pd.DataFrame:
+def _findings(accepted: Any, known: Mapping[str, Any]) -> pd.DataFrame:
     """Return what was repaired or assumed in accepted rows, with rows and money."""
-    t = judged.filter(judged.rule == "")
-    undated = t.settled_date.isnull() & (t.written_off_amount > 0)
-    seen = t.invoice_date <= as_of
-    touched = {
-        "settled_in_full_assumed": (t.in_full, t.settled_amount),
-        "undated_write_off": (undated, t.written_off_amount),
-        "dated_after_today": (
-            (t.invoice_date > today) | (t.settled_date > today).fill_null(False),
-            t.amount,
-        ),
-        "settled_after_as_of": (seen & (t.settled_date > as_of), t.amount),
-        "rounded_floats": (t.rounded, t.amount),
-        "trimmed_ids": (t.trimmed, t.amount),
-        "time_of_day_dropped": (t.timed, t.amount),
-    }
-    sums: dict[str, Expression] = {}
-    for name, (condition, money) in touched.items():
-        condition = condition.fill_null(False)
-        sums[f"{name}_rows"] = condition.sum()
-        sums[f"{name}_amount"] = condition.ifelse(money, 0).sum()
-    row = frame_of(t.aggregate(**sums)).iloc[0]
-    lines = [
-        (name, int(row[f"{name}_rows"]), _decimal(row[f"{name}_amount"]), meaning)
-        for name, meaning in _FINDINGS.items()
-        if row[f"{name}_rows"]
-    ]
+    lines = []
+    for name, meaning in FINDINGS.items():
+        if name == DAY_FINDING:
+            rows, amount = known["settled_after"], known["settled_after_money"]
+        else:
+            rows, amount = int(accepted[f"{name}_rows"]), decimal_of(accepted[f"{name}_amount"])
+        if rows:
+            lines.append((name, rows, amount, meaning))
     return pd.DataFrame(lines, columns=["finding", "rows", "amount", "meaning"])
 
 
-def _control_totals(invoices: Table) -> pd.DataFrame:
-    names = ("amount", "collected", "written_off", "open")
-    sums: dict[str, Expression] = {}
-    for name in names:
-        sums[f"{name}_rows"] = (invoices[name] != 0).sum()
-        sums[f"{name}_money"] = invoices[name].sum()
-    row = frame_of(invoices.aggregate(**sums)).iloc[0]
+def control_totals(known: Mapping[str, Any]) -> pd.DataFrame:
+    """Return invoices that are not zero and money, of each part of the amount."""
     return pd.DataFrame(
         {
-            "invoices": [int(row[f"{name}_rows"]) for name in names],
-            "money": [_decimal(row[f"{name}_money"]) for name in names],
+            "invoices": [known[f"{name}_count"] for name in TOTALS],
+            "money": [known[f"{name}_money"] for name in TOTALS],
         },
-        index=pd.Index(names),
+        index=pd.Index(TOTALS),
     )
+
+
+def findings_on(findings: pd.DataFrame, known: Mapping[str, Any]) -> pd.DataFrame:
+    """Return findings with the one that depends on the day as it was known on another."""
+    kept = {name: tuple(line) for name, *line in findings.itertuples(index=False)}
+    kept[DAY_FINDING] = (
+        known["settled_after"],
+        known["settled_after_money"],
+        FINDINGS[DAY_FINDING],
+    )
+    lines = [(name, *kept[name]) for name in FINDINGS if kept.get(name, (0,))[0]]
+    return pd.DataFrame(lines, columns=["finding", "rows", "amount", "meaning"])

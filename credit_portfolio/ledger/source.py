@@ -1,44 +1,54 @@
-"""Open a ledger: read a source as it is, judge every row, and see the book as of a day.
+"""Open a ledger: find its rows where they are, judge every one, and see the book as of a day.
 
-The rows go into an embedded DuckDB of their own. From there on everything is an Ibis expression:
-text from a file is only ever a value.
+A DataFrame or a CSV file goes into an embedded DuckDB of its own; Parquet files are scanned where
+they lie, and a table of a database is asked where it is. From there on everything is one set of
+Ibis expressions: text from a source is only ever a value, and a name only ever a quoted name.
 """
 
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
-import ibis
-import ibis.expr.operations as ops
 import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError
-from credit_portfolio.figures import UNSURE, Marks, date_pattern, grouped, sure_decimal
-from credit_portfolio.ledger.positions import MONEY_TYPE, Ledger, frame_of, positions_on
-from credit_portfolio.ledger.quality import (
-    BLANK,
-    READABLE,
-    TOO_FINE,
-    TOO_LARGE,
-    UNREADABLE,
-    first_broken,
+from credit_portfolio.figures import Marks
+from credit_portfolio.ledger import engines
+from credit_portfolio.ledger.judging import (
+    Doubled,
+    accepted_of,
+    accepted_rows,
+    doubled,
+    judge,
+    with_copies,
+)
+from credit_portfolio.ledger.parsing import IDS, currency_word, decimal_marks, is_text, parse
+from credit_portfolio.ledger.positions import (
+    Ledger,
+    count_customers,
+    frame_of,
+    positions_on,
 )
 from credit_portfolio.ledger.reading import Incoming, reading
 from credit_portfolio.ledger.record import (
+    Sums,
     day_or_latest,
+    day_sums,
     one_currency,
     quality_record,
     rejected_rows,
+    summary,
 )
 from credit_portfolio.ledger.schema import (
     DATES,
-    MONEY,
-    NAMES,
     Profile,
     match_columns,
     resolve_profile,
@@ -49,27 +59,31 @@ __all__ = ["Expression", "Ledger", "Profile", "Table", "open_ledger", "read_day"
 Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
 Expression: TypeAlias = Any  # a column or scalar of one
 
-# Years outside are slips of the pen: no open book is older, no due date further off.
-_FIRST_DAY = datetime.date(1970, 1, 1)
-_DAYS_AHEAD = 5 * 365 + 1
-
 
 def open_ledger(
-    source: pd.DataFrame | str | os.PathLike[str],
+    source: pd.DataFrame | str | os.PathLike[str] | Table,
     profile: str | Profile | Mapping[str, str] | None = None,
     as_of: str | datetime.date | pd.Timestamp | None = None,
     *,
+    table: str | None = None,
+    schema: str | None = None,
     currency: str | None = None,
     separator: str | None = None,
     decimal: str | None = None,
     date_format: str | Sequence[str] | None = None,
+    memory_limit: str | None = None,
+    temp_directory: str | os.PathLike[str] | None = None,
 ) -> Ledger:
     """Open a ledger of invoices, check every row, and see it as of a day.
 
     Parameters
     ----------
-    source : pandas.DataFrame or path
-        A frame, a Parquet file, or a CSV file in UTF-8 (a byte order mark and gzip are fine).
+    source : pandas.DataFrame, path, connection URL or table of Ibis
+        A frame; a CSV file in UTF-8 (a byte order mark and gzip are fine); a Parquet file, a
+        folder of them or a pattern such as ``"books/2024-*.parquet"``; a DuckDB file or a URL
+        ``postgresql://user@host/database``, both with ``table``; or a table that an engine of Ibis
+        holds. Of a database, only sums, counts and the rejected rows are fetched, and nothing is
+        written to it.
     profile : str, Profile or mapping, optional
         ``"canonical"`` (the default), ``"ibm"``, a :class:`Profile`, or
         ``{canonical name: source column}`` for the columns that are called otherwise. Columns
@@ -77,6 +91,9 @@ def open_ledger(
     as_of : str, date or Timestamp, optional
         The day of the picture, ``YYYY-MM-DD`` in text. Default: the latest invoice or settled
         date among the accepted rows that is not after today.
+    table, schema : str, optional
+        Which table or view of the database, by its exact name; without a schema, where the
+        database looks first.
     currency : str, optional
         Take the rows of this currency and reject the others; the label of the money when the
         source has no currency column.
@@ -87,6 +104,10 @@ def open_ledger(
         other mark may then part thousands.
     date_format : str or sequence of str, optional
         Overrides the profile's formats of dates in text, such as ``"%d.%m.%Y"``.
+    memory_limit, temp_directory : str and path, optional
+        Of the embedded DuckDB, for frames and files: how much memory it may take, such as
+        ``"4GB"`` (four fifths of the machine's by default), and where it spills what does not
+        fit, into a folder that goes with the ledger.
 
     Returns
     -------
@@ -95,10 +116,15 @@ def open_ledger(
     Raises
     ------
     DataError
-        The source is missing, empty, not readable, lacks or doubles columns, mixes currencies,
-        leaves the decimal mark open, has no acceptable row, or starts after ``as_of``.
+        The source is missing, empty, not readable or not reachable, lacks or doubles columns,
+        mixes currencies, leaves the decimal mark open, has no acceptable row, or starts after
+        ``as_of``.
     ModelError
         An unknown profile, a wrong mapping, or an option that does not fit the source.
+    OutputError
+        Memory and the place for spilling are both full.
+    MissingDependencyError
+        The driver of the database is not installed.
 
     Examples
     --------
@@ -114,22 +140,37 @@ def open_ledger(
     chosen = resolve_profile(profile, date_format)
     day = read_day(as_of)
     asked = None if currency is None else _currency_label(currency)
-    with reading(source, chosen, separator) as incoming:
-        mapped, groups = match_columns(chosen, incoming.names, incoming.where)
-        engine = _engine()
-        raw = _load(engine, incoming)
-    columns = {name: raw[f"c{index}"] for name, index in mapped.items()}
+    place = _Place(table, schema, separator, memory_limit, temp_directory)
+    try:
+        return _opened(source, chosen, place, day, asked, decimal, date_format)
+    except BaseException:
+        for engine in place.made:
+            engines.close(engine)
+        raise
+
+
+def _opened(
+    source: Any,
+    chosen: Profile,
+    place: _Place,
+    day: datetime.date | None,
+    asked: str | None,
+    decimal: str | None,
+    date_format: str | Sequence[str] | None,
+) -> Ledger:
+    raw = _bring(source, chosen, place)
+    incoming = raw.incoming
+    mapped, groups = match_columns(chosen, incoming.names, incoming.where)
+    columns = {name: raw.table[f"c{index}"] for name, index in mapped.items()}
     incoming.note_absent(chosen, mapped)
-    marks = _decimal_marks(raw, columns, decimal, incoming)
-    if date_format is not None and not any(_is_text(columns[n]) for n in DATES if n in columns):
+    marks = decimal_marks(raw.table, columns, decimal, incoming)
+    if date_format is not None and not any(is_text(columns[n]) for n in DATES if n in columns):
         raise ModelError(
             f"date_format is for dates written as text; those of {incoming.where} are dates "
             "already: leave it out"
         )
-    today = _today()
-    parsed = _parse(raw, columns, incoming, mapped, chosen, marks, asked, today)
-    judged = _judge(engine, parsed, list(groups.values()))
-    return _ledger(engine, judged, incoming, chosen, mapped, groups, day, asked, today)
+    job = _Job(raw, columns, mapped, groups, chosen, marks, asked, _today())
+    return job.ledger(day)
 
 
 def _today() -> datetime.date:
@@ -177,354 +218,219 @@ def _currency_label(currency: str) -> str:
     return currency.strip().upper()
 
 
-def _engine() -> Any:
-    """Return an embedded engine of its own: nothing shared, nothing printed, no network."""
-    engine = ibis.duckdb.connect()
-    # In Jupyter without ipywidgets DuckDB has its bar off, and refuses even to be told so.
-    if engine.con.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
-        engine.raw_sql("SET enable_progress_bar = false")
-    for setting in ("autoinstall_known_extensions = false", "autoload_known_extensions = false"):
-        engine.raw_sql(f"SET {setting}")
-    return engine
+# --- bringing the rows into sight ---------------------------------------------------------------
 
 
-def _load(engine: Any, incoming: Incoming) -> Table:
-    """Write the well-formed rows into the table ``raw``."""
-    schema = None
-    for batch in incoming.numbered():
-        verb = "INSERT INTO raw" if schema else "CREATE OR REPLACE TEMP TABLE raw AS"
-        engine.con.register("batch", batch)
-        engine.con.execute(f"{verb} SELECT * FROM batch")
-        engine.con.unregister("batch")
-        schema = ibis.Schema.from_pyarrow(batch.schema)
-    return ops.DatabaseTable("raw", schema=schema, source=engine).to_expr()
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a source the rows are, and what the embedded engine may use."""
 
+    table: str | None
+    schema: str | None
+    separator: str | None
+    memory_limit: str | None
+    temp_directory: str | os.PathLike[str] | None
+    made: list[Any] = field(default_factory=list)  # engines, to be closed should opening fail
 
-def _store(engine: Any, name: str, table: Table) -> Table:
-    """Compute a table once, and return what refers to it.
+    def engine(self, database: Path | None = None) -> Any:
+        self.made.append(engines.embedded(self.memory_limit, self.temp_directory, database))
+        return self.made[-1]
 
-    Written out rather than left to ``create_table`` of Ibis 12.0, which asks DuckDB for the types
-    again through a call that DuckDB has since deprecated, with a warning each time.
-    """
-    engine.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {engine.compile(table)}")
-    return ops.DatabaseTable(name, schema=table.schema(), source=engine).to_expr()
+    def refuse(self, where: str, *names: str) -> None:
+        """Refuse options that mean nothing for a source."""
+        for name in names:
+            if getattr(self, name) is not None:
+                raise ModelError(f"{name} means nothing for {where}: leave it out")
 
-
-def _number(scalar: Expression) -> int:
-    """Compute a count; over no rows it is 0."""
-    value = scalar.to_pyarrow().as_py()
-    return int(value or 0)
-
-
-# --- money in text ------------------------------------------------------------------------------
-
-
-def _decimal_marks(
-    raw: Table, columns: Mapping[str, Expression], decimal: str | None, incoming: Incoming
-) -> Marks:
-    """Return how money is written in the text columns, from every figure in them.
-
-    Raises
-    ------
-    DataError
-        When the figures fit both readings, or as many speak for one mark as for the other.
-    """
-    if decimal is not None and decimal not in (".", ","):
-        raise ModelError(f"decimal is {decimal!r}; expected '.' or ','")
-    texts = [columns[name].strip() for name in MONEY if name in columns and _is_text(columns[name])]
-    if decimal is not None:
-        if not texts:
+    def name(self, where: str) -> str:
+        """Return the name of the table, which a database needs."""
+        if self.table is None:
             raise ModelError(
-                f"decimal is for money written as text; the money of {incoming.where} is numeric: "
-                "leave it out"
+                f"{where} holds tables; expected the name of one: pass table='receivables'"
             )
-        incoming.notes.append(f"decimal mark given: {decimal!r}")
-        return Marks(decimal, lone_group=True)
-    if not texts:
-        return Marks()
-    patterns = (sure_decimal("."), sure_decimal(","), UNSURE, grouped("."), grouped(","))
-    counts = {
-        f"n{index}": sum(text.re_search(pattern).sum().fill_null(0) for text in texts)
-        for index, pattern in enumerate(patterns)
-    }
-    seen_figures = frame_of(raw.aggregate(**counts)).iloc[0]
-    dot, comma, unsure, dot_grouped, comma_grouped = (int(count) for count in seen_figures)
-    if dot == comma and (dot or unsure):
-        raise DataError(
-            f"the decimal mark of {incoming.where} is not clear: {dot:,} figures can only be read "
-            f"with '.', {comma:,} only with ',', and {unsure:,} (like '1.234') with either; "
-            "expected one mark: pass decimal='.' or decimal=','"
+        return self.table
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Raw:
+    """The rows of a source: columns c0, c1, …, after those that say where a row stands."""
+
+    incoming: Incoming
+    table: Table
+    places: tuple[str, ...]
+    engine: Any = None  # our own, where tables may be kept; None for a database
+    keeps: bool = False  # whether judged rows are kept: for text, which takes long to read
+
+    def keep(self, name: str, table: Table) -> Table:
+        """Compute a table once where that is allowed; a database is never written to."""
+        return table if self.engine is None else engines.store(self.engine, name, table)
+
+
+def _bring(source: Any, profile: Profile, place: _Place) -> _Raw:
+    if engines.is_table(source):
+        where = "the Ibis table"
+        place.refuse(where, "table", "schema", "separator", "memory_limit", "temp_directory")
+        return _of_database(source, where, "")
+    if engines.is_url(source):
+        where = "a connection URL"
+        place.refuse(where, "separator", "memory_limit", "temp_directory")
+        name = place.name(where)
+        engine, label = engines.connect(source)
+        found = engines.table_named(engine, name, place.schema, label)
+        return _of_database(found, f"table {name!r} of {label}", name)
+    if _is_duckdb_file(source):
+        where = f"file {str(source)!r}"
+        place.refuse(where, "separator")
+        name = place.name(where)
+        engine = place.engine(Path(source))
+        found = engines.table_named(engine, name, place.schema, where)
+        return _of_database(found, f"table {name!r} of {where}", Path(source).name, engine)
+    place.refuse("a frame or a file of rows", "table", "schema")
+    with reading(source, profile, place.separator) as incoming:
+        engine = place.engine()
+        if incoming.paths:
+            return _of_parquet(engine, incoming, profile)
+        match_columns(profile, incoming.names, incoming.where)  # before the rows are read
+        return _Raw(incoming, engines.load(engine, incoming.numbered()), ("row",), engine, True)
+
+
+def _is_duckdb_file(source: Any) -> bool:
+    if not isinstance(source, str | os.PathLike) or not Path(source).is_file():
+        return False
+    with Path(source).open("rb") as file:
+        return file.read(12)[8:] == b"DUCK"
+
+
+def _of_database(found: Table, where: str, name: str, engine: Any = None) -> _Raw:
+    incoming = Incoming(where, list(found.columns), iter(()), ["table of a database"])
+    incoming.file_name = name
+    cells = {f"c{index}": _plain(found[column]) for index, column in enumerate(found.columns)}
+    return _Raw(incoming, found.select(**cells), (), engine)
+
+
+def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> _Raw:
+    paths = [glob.escape(path) for path in incoming.paths]
+    found = engines.scan_parquet(engine, paths, binary_as_text=False)
+    names = [name for name in found.columns if name not in ("file_row_number", "filename")]
+    if len(incoming.paths) > 1:
+        incoming.names = names  # of all files together, and of the folders
+    mapped, _ = match_columns(profile, incoming.names, incoming.where)
+    if any(found[names[index]].type().is_binary() for index in mapped.values()):
+        # Text that a writer did not mark as such.
+        found = engines.scan_parquet(engine, paths, binary_as_text=True)
+    where = {"row": found.file_row_number + 1}
+    if len(incoming.paths) > 1:
+        where = {"file": found.filename} | where
+    cells = {f"c{index}": _plain(found[name]) for index, name in enumerate(names)}
+    return _Raw(incoming, found.select(**where, **cells), tuple(where), engine)
+
+
+def _plain(column: Expression) -> Expression:
+    """Return a column of a type that the rules know; the rest becomes text."""
+    kind = column.type()
+    known = (
+        kind.is_string()
+        or kind.is_boolean()
+        or kind.is_numeric()
+        or kind.is_date()
+        or kind.is_timestamp()
+        or kind.is_uuid()
+    )
+    return column if known else column.cast("string")
+
+
+# --- from rows to a ledger ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Job:
+    """What is known of a source before its rows are judged."""
+
+    raw: _Raw
+    columns: Mapping[str, Expression]
+    mapped: Mapping[str, int]
+    groups: Mapping[str, int]
+    profile: Profile
+    marks: Marks
+    asked: str | None
+    today: datetime.date
+
+    def parsed(self, asked: str | None, *, tidy_ids: bool = False) -> Table:
+        return parse(
+            self.raw.table,
+            self.columns,
+            self.raw.incoming,
+            self.mapped,
+            self.profile,
+            self.marks,
+            asked,
+            self.today,
+            tidy_ids=tidy_ids,
         )
-    mark = "." if dot >= comma else ","
-    others = min(dot, comma)
-    seen = f"found in {max(dot, comma):,} figures" if dot or comma else "none seen"
-    incoming.notes.append(f"decimal mark {mark!r}, {seen}")
-    if others:
-        incoming.notes.append(
-            f"{others:,} figures are written with the other decimal mark and are rejected, as are "
-            f"the {unsure:,} that fit both; pass decimal= if {mark!r} is wrong"
+
+    def asked_of_rows(self) -> str | None:
+        """Return the currency to keep; None where no row says a currency."""
+        column = self.columns.get("currency")
+        if self.asked is None or column is None:
+            return None
+        said = self.raw.table.aggregate(n=(currency_word(column) != "").sum().fill_null(0))
+        return self.asked if int(frame_of(said)["n"][0]) else None
+
+    def ledger(self, day: datetime.date | None) -> Ledger:
+        raw, incoming = self.raw, self.raw.incoming
+        asked = self.asked_of_rows()
+        parsed = self.parsed(asked)
+        held = engines.hold(parsed)
+        judged = self._judged(held)
+        copies = doubled(judged, list(self.groups.values()), raw.places, raw.keep)
+        judged = with_copies(judged, copies)
+        sums = summary(judged, self.today, day)
+        if not incoming.paths and not raw.keeps:
+            incoming.rows = sums.rows
+            if not incoming.rows:
+                raise DataError(
+                    f"{incoming.where} has columns and no rows; expected at least one invoice: "
+                    "check the name, or the rows that this user may see"
+                )
+        rejected = rejected_rows(judged, incoming, self.mapped, raw.places, sums.rejected)
+        label = one_currency(sums, rejected, incoming, self.asked or self.profile.currency)
+        as_of = day_or_latest(sums, day, incoming.where, self.today)
+        kept = None if held is parsed else held
+        accepted = self._accepted(kept, judged, copies, sums, asked)
+        known = sums.day if day else day_sums(accepted, as_of)
+        quality = quality_record(sums, known, rejected, incoming, self.profile.name, label, as_of)
+        if raw.keeps:
+            engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
+        return Ledger(
+            invoices=positions_on(accepted, as_of, list(self.groups)),
+            as_of=as_of,
+            currency=label,
+            quality=quality,
+            groups=tuple(self.groups),
+            n_invoices=known["invoices"],
+            n_open=known["still_open"],
+            n_customers=count_customers(accepted, as_of),
+            accepted=accepted,
         )
-    lone_group = bool(dot_grouped if mark == "." else comma_grouped) and not others
-    return Marks(mark, lone_group=lone_group, lone_decimal=not others)
 
+    def _judged(self, parsed: Table) -> Table:
+        if not self.raw.keeps:
+            return judge(parsed)
+        return self.raw.keep("judged", judge(self.raw.keep("parsed", parsed)))
 
-def _is_text(column: Expression) -> bool:
-    return bool(column.type().is_string())
-
-
-# --- parsing ------------------------------------------------------------------------------------
-
-
-@ibis.udf.scalar.builtin(name="try_strptime", signature=((str, str), datetime.datetime))
-def _try_strptime(text, form):  # type: ignore[no-untyped-def]
-    """Read a moment from text, NULL when it does not fit; the engine has the body."""
-
-
-def _parse(
-    raw: Table,
-    columns: Mapping[str, Expression],
-    incoming: Incoming,
-    mapped: Mapping[str, int],
-    profile: Profile,
-    marks: Marks,
-    asked: str | None,
-    today: datetime.date,
-) -> Table:
-    """Return the rows with typed columns, states of money, and marks of what was repaired."""
-    for name in ("customer_id", "invoice_id"):
-        _refuse_id_type(columns[name], name, incoming, mapped[name])
-    fields: dict[str, Expression] = {"row": raw.row}
-    trimmed = ibis.literal(False)
-    for name in ("customer_id", "invoice_id"):
-        text = columns[name].cast("string")
-        fields[name] = text.strip().nullif("")
-        trimmed = trimmed | (text != text.strip()).fill_null(False)
-    timed = ibis.literal(False)
-    patterns = {form: date_pattern(form) for form in profile.date_formats}
-    for name in DATES:
-        day, blank, hours = _date(columns.get(name), patterns, name, incoming.where)
-        fields[name] = day
-        fields[f"{name}_blank"] = blank
-        timed = timed | hours
-    last_day = today + datetime.timedelta(days=_DAYS_AHEAD)
-    implausible = ibis.literal(False)
-    for name in DATES:
-        outside = (fields[name] < _FIRST_DAY) | (fields[name] > last_day)
-        implausible = implausible | outside.fill_null(False)
-    rounded = ibis.literal(False)
-    for name in MONEY:
-        value, state, inexact = _money(columns.get(name), marks, name, incoming.where)
-        fields[name] = value
-        fields[f"{name}_state"] = state
-        rounded = rounded | inexact
-    fields["disputed"] = _flag(columns.get("disputed"), profile)
-    fields["currency"] = _currency(raw, columns.get("currency"))
-    fields["currency_asked"] = _currency_asked(raw, columns.get("currency"), asked)
-    fields |= {"trimmed": trimmed, "timed": timed, "rounded": rounded, "implausible": implausible}
-    rest = [raw[name] for name in raw.columns if name != "row"]
-    return raw.select(*rest, **fields)
-
-
-def _refuse_id_type(column: Expression, name: str, incoming: Incoming, index: int) -> None:
-    kind = column.type()
-    if index in incoming.floats:
-        found = "floats among its cells"
-    elif kind.is_string() or kind.is_integer():
-        return
-    else:
-        found = f"type {kind}"
-    raise DataError(
-        f"{name} (column {incoming.names[index]!r} of {incoming.where}) has {found}; expected text "
-        "or whole numbers, since 123.0 may have been '123' or '0123': read the source with that "
-        "column as text, such as dtype=str"
-    )
-
-
-def _date(
-    column: Expression | None, patterns: Mapping[str, str], name: str, where: str
-) -> tuple[Expression, Expression, Expression]:
-    """Return the day (NULL when blank or unreadable), blank or not, and whether hours went."""
-    never = ibis.literal(False)
-    if column is None:
-        return ibis.null("date"), ibis.literal(True), never
-    kind = column.type()
-    if kind.is_date():
-        return column, column.isnull(), never
-    if kind.is_timestamp():
-        if kind.timezone is not None:
-            raise DataError(
-                f"{name} of {where} has times with the zone {kind.timezone!r}; expected plain days,"
-                " since the day depends on the zone: convert it, such as "
-                ".dt.tz_convert(zone).dt.tz_localize(None)"
-            )
-        day = column.cast("date")
-        return day, column.isnull(), (column != day.cast("timestamp")).fill_null(False)
-    text = column.cast("string").strip()
-    days = [
-        text.re_search(pattern).ifelse(_try_strptime(text, form), None).cast("date")
-        for form, pattern in patterns.items()
-    ]
-    first = days[0] if len(days) == 1 else ibis.coalesce(*days)
-    for other in days[1:]:  # two formats that read two days out of one text: not for us to choose
-        first = (other == first).fill_null(True).ifelse(first, None)
-    return first, text.fill_null("") == "", never
-
-
-def _money(
-    column: Expression | None, marks: Marks, name: str, where: str
-) -> tuple[Expression, Expression, Expression]:
-    """Return the value (NULL unless readable), its state, and whether it was rounded."""
-    never = ibis.literal(False)
-    if column is None:
-        return ibis.null(MONEY_TYPE), ibis.literal(BLANK), never
-    kind = column.type()
-    if kind.is_floating():
-        return _float_money(column.cast("float64"))
-    if not (kind.is_string() or kind.is_integer() or kind.is_decimal()):
-        raise DataError(f"{name} of {where} has type {kind}; expected numbers, or text")
-    text = column.cast("string").strip()
-    if not kind.is_string():
-        marks = Marks()
-    m, g = re.escape(marks.decimal), re.escape(marks.group)
-    readable = text.re_search(rf"^[+-]?(\d+({m}\d+)?|{m}\d+)$")
-    readable |= text.re_search(grouped(marks.decimal))
-    if marks.lone_group:
-        readable |= text.re_search(rf"^[+-]?[1-9]\d{{0,2}}{g}\d{{3}}$")
-    if not marks.lone_decimal:
-        readable &= ~text.re_search(UNSURE)
-    figures = text.replace(marks.group, "").replace(marks.decimal, ".")
-    fine = figures.re_search(r"\.\d{4}\d*[1-9]")
-    value = (readable & ~fine).ifelse(figures, None).try_cast(MONEY_TYPE)
-    state = ibis.cases(
-        (text.fill_null("") == "", BLANK),
-        (~readable, UNREADABLE),
-        (fine, TOO_FINE),
-        (value.isnull(), TOO_LARGE),
-        else_=READABLE,
-    )
-    return value, state, never
-
-
-def _float_money(column: Expression) -> tuple[Expression, Expression, Expression]:
-    """Round binary floats to four decimals; NaN is blank, infinity unreadable."""
-    column = column.isnan().ifelse(None, column)
-    value = column.isinf().ifelse(None, column).try_cast(MONEY_TYPE)
-    state = ibis.cases(
-        (column.isnull(), BLANK),
-        (column.isinf(), UNREADABLE),
-        (value.isnull(), TOO_LARGE),
-        else_=READABLE,
-    )
-    return value, state, (value.cast("float64") != column).fill_null(False)
-
-
-def _flag(column: Expression | None, profile: Profile) -> Expression:
-    """Return yes or no, NULL for a word that the profile does not know; blank is no."""
-    if column is None:
-        return ibis.literal(False)
-    kind = column.type()
-    if kind.is_boolean():
-        return column.fill_null(False)
-    if kind.is_floating():  # yes and no with gaps, as pandas may hold them
-        column = column.isnan().ifelse(None, column)
-        column = column.cast("float64").cast("string").re_replace(r"\.0$", "")
-    word = column.cast("string").strip().lower().fill_null("")
-    return ibis.cases(
-        (word == "", False),
-        (word.isin([true.lower() for true in profile.true_words]), True),
-        (word.isin([false.lower() for false in profile.false_words]), False),
-    )
-
-
-def _currency(raw: Table, column: Expression | None) -> Expression:
-    if column is None:
-        return ibis.literal("")
-    return column.cast("string").strip().upper().fill_null("")
-
-
-def _currency_asked(raw: Table, column: Expression | None, asked: str | None) -> Expression:
-    """Return whether a row is in the currency asked for; a column without a word says nothing."""
-    label = _currency(raw, column)
-    if asked is None or column is None or not _number((label != "").sum()):
-        return ibis.literal(True)
-    return label == asked
-
-
-# --- judging ------------------------------------------------------------------------------------
-
-
-def _judge(engine: Any, parsed: Table, groups: Sequence[int]) -> Table:
-    """Store the rows with the first rule that each breaks, empty when accepted."""
-    parsed = _store(engine, "parsed", parsed)
-    in_full = parsed.settled_amount_state.isin((BLANK,)) & parsed.settled_date.notnull()
-    rest = parsed.amount - parsed.written_off_amount.fill_null(0)
-    judged = parsed.mutate(
-        rule=first_broken(parsed),
-        in_full=in_full,
-        settled_amount=in_full.ifelse(rest, parsed.settled_amount).fill_null(0).cast(MONEY_TYPE),
-        written_off_amount=parsed.written_off_amount.fill_null(0).cast(MONEY_TYPE),
-    )
-    judged = _store(engine, "judged", judged)
-    copies = _store(engine, "copies", _copies(judged, groups))
-    if not _number(copies.count()):
-        return judged
-    joined = judged.left_join(copies, "row")
-    return _store(
-        engine,
-        "judged_copies",
-        joined.select(
-            *[judged[name] for name in judged.columns if name != "rule"],
-            rule=copies.copy_rule.fill_null(judged.rule),
-        ),
-    )
-
-
-def _copies(judged: Table, groups: Sequence[int]) -> Table:
-    """Return row and rule of the copies to reject, among rows that broke no other rule."""
-    clean = judged.filter(judged.rule == "")
-    ids = clean.group_by("invoice_id").aggregate(rows=clean.count())
-    several = clean.semi_join(ids.filter(ids.rows > 1), "invoice_id")
-    compared = [name for name in NAMES if name != "invoice_id"]
-    compared += [f"c{index}" for index in groups]
-    same = ibis.literal(True)
-    for name in compared:
-        cell = several[name]
-        blanks = cell.isnull().sum()
-        same &= (cell.nunique() <= 1) & ((blanks == 0) | (blanks == several.count()))
-    verdict = several.group_by("invoice_id").aggregate(first=several.row.min(), same=same)
-    joined = several.select("row", "invoice_id").join(verdict, "invoice_id")
-    joined = joined.filter(~(joined.same & (joined.row == joined.first)))
-    return joined.select(
-        "row", copy_rule=joined.same.ifelse("identical_copy", "conflicting_copies")
-    )
-
-
-def _ledger(
-    engine: Any,
-    judged: Table,
-    incoming: Incoming,
-    profile: Profile,
-    mapped: Mapping[str, int],
-    groups: Mapping[str, int],
-    day: datetime.date | None,
-    asked: str | None,
-    today: datetime.date,
-) -> Ledger:
-    rejected = rejected_rows(judged, incoming, mapped)
-    accepted = judged.filter(judged.rule == "")
-    label = one_currency(accepted, rejected, incoming, asked or profile.currency)
-    as_of = day_or_latest(accepted, day, incoming.where, today)
-    named = accepted.select(
-        *[accepted[name] for name in NAMES if name != "currency"],
-        *[accepted[f"c{index}"].name(name) for name, index in groups.items()],
-    )
-    invoices = _store(engine, "invoices", positions_on(named, as_of, list(groups)))
-    t = invoices
-    counts = t.aggregate(
-        invoices=t.count(), customers=t.customer_id.nunique(), still_open=(t.open > 0).sum()
-    )
-    n_invoices, n_customers, n_open = (int(n) for n in frame_of(counts).iloc[0])
-    quality = quality_record(judged, invoices, rejected, incoming, profile, label, as_of, today)
-    for table in ("raw", "parsed", "judged", "copies", "judged_copies"):
-        engine.con.execute(f"DROP TABLE IF EXISTS {table}")
-    return Ledger(invoices, as_of, label, quality, tuple(groups), n_invoices, n_open, n_customers)
+    def _accepted(
+        self,
+        held: Table | None,
+        judged: Table,
+        copies: Doubled | None,
+        sums: Sums,
+        asked: str | None,
+    ) -> Table:
+        """Return the accepted rows, with no more work in each question than the rows need."""
+        if self.raw.keeps:
+            return self.raw.keep("accepted", accepted_of(judged, self.groups))
+        broken = sums.broken
+        if held is not None:
+            return accepted_rows(held, broken, copies, self.groups)
+        tidy = not sums.trimmed and not any(f"missing_{name}" in broken for name in IDS)
+        return accepted_rows(self.parsed(asked, tidy_ids=tidy), broken, copies, self.groups)

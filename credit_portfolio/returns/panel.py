@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
+from credit_portfolio.ledger.positions import arrow_of, frame_of
 from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-_UNITS = {"month": ("M", "M"), "quarter": ("Q", "Q"), "year": ("Y", "Y")}
+_UNITS = {"month": ("M", 12), "quarter": ("Q", 4), "year": ("Y", 1)}  # of pandas; in a year
+_EPOCH = 1970  # the year from which pandas counts periods
 _DAYS_PER_YEAR = 365
 
 
@@ -178,25 +180,28 @@ class ReturnPanel:
             )
         if maturity_days < 0:
             raise ModelError(f"maturity_days is {maturity_days}; expected 0 or more")
-        cells = _cells(ledger, rule, _UNITS[period][0])
-        starts = pd.PeriodIndex(pd.to_datetime(cells["period"]), freq=_UNITS[period][1])
+        cells = _cells(ledger, rule, period)
+        unit = _UNITS[period][0]
+        starts = pd.PeriodIndex([pd.Period(ordinal=int(n), freq=unit) for n in cells.ordinals])
         cutoff = pd.Timestamp(ledger.as_of) - pd.Timedelta(days=maturity_days)
-        mature = starts.end_time.normalize() <= cutoff
-        dropped = _dropped(cells[~mature], starts[~mature], maturity_days, ledger.as_of)
-        if not mature.any():
+        ripe = starts.end_time.normalize() <= cutoff
+        dropped = _dropped(cells, starts, ripe, maturity_days, ledger.as_of)
+        if not ripe.any():
             raise DataError(
                 f"no {period} had ended {maturity_days} days before {ledger.as_of}; give a later "
                 "as_of, a shorter period or fewer maturity_days",
                 dropped,
             )
-        customers = pd.Index(sorted(cells["customer_id"].unique()), name="customer_id", dtype="str")
-        kept, at = cells[mature], starts[mature]
-        periods = pd.period_range(at.min(), at.max(), freq=_UNITS[period][1], name="period")
-        place = (periods.get_indexer(at), customers.get_indexer(kept["customer_id"]))
-        costs = np.zeros((len(periods), len(customers)))
+        mature = ripe[cells.period]
+        first, last = starts[ripe].min(), starts[ripe].max()
+        periods = pd.period_range(first, last, freq=_UNITS[period][0], name="period")
+        row = periods.get_indexer(starts)[cells.period]
+        place = (row[mature], cells.customer[mature])
+        costs = np.zeros((len(periods), len(cells.customers)))
         profits = np.zeros_like(costs)
-        costs[place] = kept["cost"].to_numpy(dtype=np.float64)
-        profits[place] = kept["profit"].to_numpy(dtype=np.float64)
+        costs[place] = cells.cost[mature]
+        profits[place] = cells.profit[mature]
+        customers = pd.Index(cells.customers, name="customer_id", dtype="str")
         values = np.divide(profits, costs, out=np.full(costs.shape, np.nan), where=costs > 0)
         return cls(
             values=values,
@@ -206,7 +211,7 @@ class ReturnPanel:
             min_periods=min_periods,
             convention=rule.describe(),
             dropped=dropped,
-            notes=_notes(kept, rule, ledger),
+            notes=_notes(float(cells.open[mature].sum()), rule, ledger),
             as_of=ledger.as_of,
             currency=ledger.currency,
         )
@@ -242,7 +247,22 @@ class ReturnPanel:
         return text + ")"
 
 
-def _cells(ledger: Ledger, rule: ReturnRule, unit: str) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Cells:
+    """Sums of each customer and period, as arrays of one length; the first two are positions."""
+
+    customer: NDArray[np.int64]  # in customers
+    period: NDArray[np.int64]  # in ordinals
+    cost: Matrix
+    profit: Matrix
+    invoices: NDArray[np.int64]
+    amount: Matrix
+    open: Matrix
+    customers: list[str]  # sorted
+    ordinals: NDArray[np.int64]  # sorted
+
+
+def _cells(ledger: Ledger, rule: ReturnRule, period: str) -> _Cells:
     """Run the aggregation where the ledger lives: one row per customer and period."""
     t = ledger.invoices
     as_of = ledger.as_of
@@ -263,16 +283,58 @@ def _cells(ledger: Ledger, rule: ReturnRule, unit: str) -> pd.DataFrame:
         days_open = _days(t.invoice_date, as_of)
         days = ((collected + lost) * days_closed + still_open * days_open) / amount
         profit = profit - cost * (rule.funding_rate / _DAYS_PER_YEAR) * days
-    rows = t.mutate(period=t.invoice_date.truncate(unit), cost_=cost, profit_=profit)
+    rows = t.mutate(period=_ordinal(t.invoice_date, period), cost_=cost, profit_=profit)
     cells = rows.group_by(["customer_id", "period"]).aggregate(
         cost=rows.cost_.sum(),
         profit=rows.profit_.sum(),
         invoices=rows.count(),
-        amount=rows.amount.sum().cast("float64"),
-        open=rows.open.sum().cast("float64"),
+        amount=rows.amount.sum(),
+        open=rows.open.sum(),
     )
-    frame: pd.DataFrame = cells.to_pyarrow().to_pandas()
-    return frame
+    return _arrays(cells, ledger)
+
+
+def _ordinal(date: Any, period: str) -> Any:
+    """Return the number of a date's period, as pandas counts them."""
+    each = _UNITS[period][1]
+    years = (date.year() - _EPOCH) * each
+    if each == 1:
+        return years
+    return years + (date.month() - 1 if each == 12 else date.quarter() - 1)
+
+
+def _arrays(cells: Any, ledger: Ledger) -> _Cells:
+    """Fetch the sums, and hold them against the ledger's control totals."""
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    table = arrow_of(cells)
+    ledger.check(
+        invoices=pc.sum(table["invoices"]).as_py(),
+        amount=pc.sum(table["amount"]).as_py(),
+        open=pc.sum(table["open"]).as_py(),
+    )
+    # Each customer's name stands on many rows, and is sorted once.
+    coded = table["customer_id"].combine_chunks().dictionary_encode()
+    names = np.array(coded.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(names)
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[order] = np.arange(len(names))
+    period = table["period"].to_numpy().astype(np.int64)
+    ordinals = np.arange(period.min(), period.max() + 1)
+    seen = np.bincount(period - ordinals[0], minlength=len(ordinals)) > 0
+    place = (np.cumsum(seen) - 1)[period - ordinals[0]]
+    floats = {
+        name: table[name].cast("float64").to_numpy()
+        for name in ("cost", "profit", "amount", "open")
+    }
+    return _Cells(
+        customer=rank[coded.indices.to_numpy()],
+        period=place,
+        invoices=table["invoices"].to_numpy(),
+        customers=names[order].tolist(),
+        ordinals=ordinals[seen],
+        **floats,
+    )
 
 
 def _markup(ledger: Ledger, rule: ReturnRule) -> Any:
@@ -283,17 +345,26 @@ def _markup(ledger: Ledger, rule: ReturnRule) -> Any:
             f"markup names the column {rule.markup!r}, which the ledger does not have; its further "
             f"columns are {listing(ledger.groups)}.{did_you_mean(rule.markup, ledger.groups)}"
         )
-    column = ledger.invoices[rule.markup].try_cast("float64")
+    column = _figures(ledger.invoices[rule.markup])
     usable = (column > 0) & (column < float("inf"))
     wrong = ledger.invoices.filter(~usable.fill_null(False))
-    bad = int(wrong.count().to_pyarrow().as_py())
+    bad = int(arrow_of(wrong.aggregate(n=wrong.count()))["n"][0].as_py())
     if bad:
         raise DataError(
             f"{bad:,} invoices have no markup above 0 in column {rule.markup!r}; fill it for every "
             "invoice, or give ReturnRule one number",
-            wrong.to_pyarrow().to_pandas(),
+            frame_of(wrong),
         )
     return column
+
+
+def _figures(column: Any) -> Any:
+    """Return a column as floats, NULL for text that is no number: some engines stop at such."""
+    if not column.type().is_string():
+        return column.cast("float64")
+    text = column.strip()
+    number = text.re_search(r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2})?$")
+    return number.fill_null(False).ifelse(text, None).cast("float64")
 
 
 def _provision(matrix: ProvisionMatrix, t: Any, until: Any) -> Any:
@@ -315,24 +386,34 @@ def _days(start: Any, until: Any) -> Any:
 
 
 def _dropped(
-    cells: pd.DataFrame, periods: pd.PeriodIndex, maturity_days: int, as_of: dt.date
+    cells: _Cells,
+    starts: pd.PeriodIndex,
+    ripe: NDArray[np.bool_],
+    maturity_days: int,
+    as_of: dt.date,
 ) -> pd.DataFrame:
-    if cells.empty:
+    if ripe.all():
         return _no_periods()
-    by_period = cells.groupby(periods)[["invoices", "amount"]].sum()
-    ends = pd.PeriodIndex(by_period.index).end_time.normalize()
-    reason = [f"ended {end.date()}, less than {maturity_days} days before {as_of}" for end in ends]
-    frame = by_period.rename_axis("period").reset_index()
-    frame.insert(1, "reason", reason)
-    return frame
+    n = len(starts)
+    frame = pd.DataFrame(
+        {
+            "period": starts,
+            "reason": [
+                f"ended {end.date()}, less than {maturity_days} days before {as_of}"
+                for end in starts.end_time.normalize()
+            ],
+            "invoices": np.bincount(cells.period, cells.invoices, minlength=n).astype(np.int64),
+            "amount": np.bincount(cells.period, cells.amount, minlength=n),
+        }
+    )
+    return frame[~ripe].reset_index(drop=True)
 
 
 def _no_periods() -> pd.DataFrame:
     return pd.DataFrame({"period": [], "reason": [], "invoices": [], "amount": []})
 
 
-def _notes(kept: pd.DataFrame, rule: ReturnRule, ledger: Ledger) -> tuple[str, ...]:
-    still_open = float(kept["open"].sum())
+def _notes(still_open: float, rule: ReturnRule, ledger: Ledger) -> tuple[str, ...]:
     if rule.provisions is None and still_open > 0:
         return (
             f"{still_open:,.2f} {ledger.currency}".strip()

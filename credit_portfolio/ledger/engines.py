@@ -1,0 +1,378 @@
+"""The engines that hold a ledger: how each is reached, what may be kept in it, how it complains.
+
+All that differs between DuckDB, PostgreSQL and Spark is here; the expressions are the same. Only
+the embedded DuckDB is ever written to: a database is read, in read-only transactions.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import ibis
+import ibis.common.exceptions
+import ibis.expr.operations as ops
+
+from credit_portfolio.errors import (
+    CreditPortfolioError,
+    DataError,
+    MissingDependencyError,
+    ModelError,
+    OutputError,
+    did_you_mean,
+    listing,
+)
+
+Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
+
+_CONNECT_SECONDS = 10  # a host that does not answer is told; libpq alone would wait for minutes
+
+# Nothing is fetched from the network, and rows need no order of their own: where there is one, it
+# is a column. Then a scan streams instead of waiting for the rows before it.
+_SETTINGS: dict[str, object] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "preserve_insertion_order": False,
+}
+
+
+def is_table(source: object) -> bool:
+    """Whether a source is a table expression of Ibis."""
+    return isinstance(source, ibis.Table)
+
+
+# --- the embedded engine ------------------------------------------------------------------------
+
+
+def embedded(
+    memory_limit: str | None = None,
+    temp_directory: str | os.PathLike[str] | None = None,
+    database: Path | None = None,
+) -> Any:
+    """Return an embedded DuckDB of its own: nothing shared, nothing printed, no network.
+
+    What does not fit into memory is spilled to a folder of its own, which goes with the engine.
+
+    Parameters
+    ----------
+    memory_limit : str, optional
+        Such as ``"4GB"``; four fifths of the machine's memory by default.
+    temp_directory : path, optional
+        Where the folder for spilling is made; the system's place for temporary files by default.
+    database : Path, optional
+        A DuckDB file to open, for reading only.
+
+    Raises
+    ------
+    ModelError
+        For a memory limit that DuckDB does not understand.
+    OutputError
+        When there is no place to spill to.
+    """
+    try:
+        spill = tempfile.mkdtemp(prefix="credit_portfolio_", dir=temp_directory)
+    except OSError as error:
+        place = str(temp_directory or tempfile.gettempdir())
+        raise OutputError(
+            f"no folder for spilling can be made in {place!r} ({error.strerror}); expected one "
+            "that may be written: give temp_directory="
+        ) from error
+    settings: dict[str, Any] = _SETTINGS | {"temp_directory": spill}
+    if memory_limit is not None:
+        settings["memory_limit"] = memory_limit
+    try:
+        engine = _connect(settings, database)
+    except BaseException:
+        shutil.rmtree(spill, ignore_errors=True)
+        raise
+    weakref.finalize(engine, shutil.rmtree, spill, ignore_errors=True)
+    return engine
+
+
+def _connect(settings: dict[str, Any], database: Path | None) -> Any:
+    try:
+        con = duckdb.connect(
+            ":memory:" if database is None else str(database),
+            read_only=database is not None,
+            config=settings,
+        )
+    except duckdb.Error as error:
+        limit = settings.get("memory_limit")
+        if limit is not None and "memory" in str(error).lower():
+            raise ModelError(f"memory_limit is {limit!r}; expected a size such as '4GB'") from error
+        raise DataError(
+            f"file {str(database)!r} cannot be opened ({first_line(error)}); expected a DuckDB "
+            "database that nobody is writing: close the other program, or copy the file"
+        ) from error
+    # In Jupyter without ipywidgets DuckDB has its bar off, and refuses even to be told so.
+    if con.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
+        con.execute("SET enable_progress_bar = false")
+    return ibis.duckdb.from_connection(con)
+
+
+def close(engine: Any) -> None:
+    """Close an embedded engine whose ledger did not come about, and clear its spilled rows away."""
+    (spill,) = engine.con.execute("SELECT current_setting('temp_directory')").fetchone()
+    engine.con.close()
+    shutil.rmtree(spill, ignore_errors=True)
+
+
+def load(engine: Any, batches: Iterator[Any]) -> Table:
+    """Write Arrow tables of one schema into the table ``raw`` of the embedded engine."""
+    schema = None
+    for batch in batches:
+        verb = "INSERT INTO raw" if schema else "CREATE OR REPLACE TEMP TABLE raw AS"
+        with computing():
+            engine.con.register("batch", batch)
+            engine.con.execute(f"{verb} SELECT * FROM batch")
+            engine.con.unregister("batch")
+        schema = ibis.Schema.from_pyarrow(batch.schema)
+    return ops.DatabaseTable("raw", schema=schema, source=engine).to_expr()
+
+
+def store(engine: Any, name: str, table: Table) -> Table:
+    """Compute a table once in the embedded engine, and return what refers to it.
+
+    Written out rather than left to ``create_table`` of Ibis 12.0, which asks DuckDB for the types
+    again through a call that DuckDB has since deprecated, with a warning each time.
+    """
+    with computing():
+        engine.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {engine.compile(table)}")
+    return ops.DatabaseTable(name, schema=table.schema(), source=engine).to_expr()
+
+
+def drop(engine: Any, *names: str) -> None:
+    """Drop tables that :func:`store` and :func:`load` made."""
+    for name in names:
+        engine.con.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def scan_parquet(engine: Any, paths: Sequence[str], *, binary_as_text: bool) -> Table:
+    """Return Parquet files as a table that is read anew, in part, by each question.
+
+    Columns of the same name belong together; one that a file lacks is blank there. Names of
+    folders such as ``month=2024-01`` become text columns. Two columns more are
+    ``file_row_number``, from 0 in each file, and ``filename``.
+    """
+    with computing(), _old_calls():
+        return engine.read_parquet(
+            paths,
+            file_row_number=True,
+            filename=True,
+            union_by_name=True,
+            hive_types_autocast=False,
+            binary_as_string=binary_as_text,
+        )
+
+
+# --- databases ----------------------------------------------------------------------------------
+
+
+def is_url(source: object) -> bool:
+    """Whether a source is a connection URL rather than a path.
+
+    >>> is_url("postgresql://server/books"), is_url("C:/books/invoices.csv")
+    (True, False)
+    """
+    return isinstance(source, str) and "://" in source
+
+
+def connect(url: str) -> tuple[Any, str]:
+    """Return an engine for a connection URL, and what to call it; never with the password.
+
+    Raises
+    ------
+    ModelError
+        For a URL of another kind, or one that cannot be read.
+    DataError
+        When the server refuses, or does not answer.
+    MissingDependencyError
+        When the driver is not installed.
+    """
+    scheme = url.split("://", 1)[0].lower()
+    if scheme not in ("postgresql", "postgres"):
+        raise ModelError(
+            f"the source is a URL of the kind {scheme!r}; expected postgresql://user@host/database;"
+            " for another engine pass a table of Ibis, such as ibis.connect(url).table(name)"
+        )
+    try:
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict
+    except ImportError as error:
+        raise MissingDependencyError(
+            "a ledger in PostgreSQL needs psycopg, which is not installed: "
+            "pip install 'credit-portfolio[postgres]'"
+        ) from error
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error as error:
+        raise ModelError(
+            "the URL of the source cannot be read; expected "
+            "postgresql://user:password@host:port/database with special characters written as %XX"
+        ) from None if "password" in str(error) or "@" in url else error
+    host = parts.get("host") or "localhost"
+    label = (
+        f"PostgreSQL database {parts.get('dbname') or parts.get('user') or '(default)'!s} at {host}"
+    )
+    options: dict[str, Any] = {"autocommit": True}
+    if "connect_timeout" not in parts:
+        options["connect_timeout"] = _CONNECT_SECONDS
+    if "application_name" not in parts:
+        options["application_name"] = "credit_portfolio"
+    try:
+        con = psycopg.connect(url, **options)
+    except psycopg.Error as error:
+        words = _without(first_line(error), parts.get("password"))
+        raise DataError(
+            f"{label} cannot be reached ({words}); expected a server that lets this user in: check "
+            "host, port, user and password, or the network"
+        ) from None  # the driver's own error may carry the whole URL
+    con.read_only = True
+    engine = ibis.postgres.from_connection(con)
+    weakref.finalize(engine, con.close)
+    return engine, label
+
+
+def _without(text: str, secret: Any) -> str:
+    return text.replace(str(secret), "***") if secret else text
+
+
+def table_named(engine: Any, name: str, schema: str | None, label: str) -> Table:
+    """Return a table of a database by its exact name.
+
+    Raises
+    ------
+    DataError
+        When there is none; the message names a near one.
+    """
+    with computing(), _old_calls():
+        place = None if schema is None else (engine.current_catalog, schema)
+        try:
+            return engine.table(name, database=place)
+        except ibis.common.exceptions.TableNotFound:
+            there = sorted(_tables_there(engine, schema, place))
+    inside = f"schema {schema!r} of {label}" if schema is not None else label
+    raise DataError(
+        f"{inside} has no table {name!r}; found {listing(there, 20) or 'none'}: check the name, "
+        f"its case and schema, and that this user may see it.{did_you_mean(name, there)}"
+    )
+
+
+def hold(table: Table) -> Table:
+    """Return rows in a form that Spark does not work out again for each place they are named in.
+
+    Spark puts an expression wherever its name stands: a date out of text, named in ten rules, is
+    read ten times, and planning alone takes minutes. So Spark keeps the rows in its own cache, in
+    memory and on the disks of its workers, as long as the ledger is there. Other engines need no
+    such thing.
+    """
+    if table._find_backend().name != "pyspark":
+        return table
+    with computing():
+        return table.cache()
+
+
+def _tables_there(engine: Any, schema: str | None, place: Any) -> list[str]:
+    if engine.name != "duckdb":
+        return list(engine.list_tables(database=place))
+    # Ibis 12.0 asks through a call that DuckDB no longer has.
+    found = engine.con.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = ?",
+        [schema or engine.current_database],
+    )
+    return [name for (name,) in found.fetchall()]
+
+
+# --- what every engine has to say ---------------------------------------------------------------
+
+
+@contextmanager
+def _old_calls() -> Iterator[None]:
+    """Let Ibis 12.0 ask DuckDB through calls that DuckDB has since deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        yield
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Turn what an engine complains of into an error of the package's tree.
+
+    Raises
+    ------
+    OutputError
+        When memory and the place for spilling are both full.
+    DataError
+        When the connection is lost, a right is missing, or the engine cannot read its data.
+    """
+    try:
+        yield
+    except CreditPortfolioError:
+        raise
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _told(error: Exception) -> CreditPortfolioError | None:
+    """Return our word for an engine's error; None for what is no engine's."""
+    root = type(error).__module__.split(".")[0].lstrip("_")
+    words = first_line(error)
+    kind = type(error).__name__
+    if root == "duckdb":
+        if kind == "InterruptException":
+            return None
+        if kind == "OutOfMemoryException" or "No space left" in str(error):
+            return OutputError(
+                f"the ledger fits neither into memory nor into the place for spilling ({words}); "
+                "expected room for the rows: free space, give temp_directory= on a larger disk, or "
+                "a higher memory_limit="
+            )
+        return DataError(
+            f"DuckDB cannot read the ledger ({words}); expected whole files that stay as they were "
+            "when the ledger was opened: export or copy them again, and open the ledger again"
+        )
+    if root == "psycopg":
+        if kind in ("InsufficientPrivilege",):
+            return DataError(
+                f"PostgreSQL refuses ({words}); expected the right to SELECT from the table: ask "
+                "its owner to grant it"
+            )
+        lost = kind in ("OperationalError", "InterfaceError") or (
+            getattr(error, "sqlstate", None) or ""
+        ).startswith(("08", "57P"))
+        if lost:
+            return DataError(
+                f"the connection to PostgreSQL was lost ({words}); expected it to last for the "
+                "whole question; nothing was written: open the ledger again"
+            )
+        return DataError(
+            f"PostgreSQL cannot answer ({words}); expected a table that can be read in full: look "
+            "at the server's log"
+        )
+    if root in ("pyspark", "py4j"):
+        return DataError(
+            f"Spark cannot answer ({words}); expected a table that can be read in full: look at "
+            "its log, and open the ledger again in a session that runs"
+        )
+    if isinstance(error, ibis.common.exceptions.IbisError):
+        return DataError(
+            f"the engine of the ledger cannot answer ({words or kind}); expected DuckDB, "
+            "PostgreSQL or Spark: copy the table into Parquet files and open those"
+        )
+    return None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

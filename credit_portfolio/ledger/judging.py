@@ -1,0 +1,160 @@
+"""Judge rows: the first rule that each breaks, and which of several rows of an invoice counts.
+
+Judged rows are an expression, not a table. What a first pass over the source has learnt (no id is
+blank, no rule but two is broken, these ids come twice) makes the expression of the accepted rows
+short enough to be computed anew with each question, where the data are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import ibis
+
+from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
+from credit_portfolio.ledger.quality import BLANK, RULE, first_broken
+from credit_portfolio.ledger.schema import NAMES
+
+Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
+Keep: TypeAlias = Callable[[str, Table], Table]
+
+MOST_LISTED = 1_000
+"""Ids that come more than once are listed in the question up to here, and looked up beyond."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Doubled:
+    """Ids on several sound rows, and those rows with the rule of a copy, empty for the one kept."""
+
+    holds: Callable[[Table], Any]  # from a table to whether its invoice_id is one of these
+    rows: Table
+
+
+def judge(parsed: Table) -> Table:
+    """Return the rows with the first rule that each breaks by itself, and money filled in."""
+    in_full = (parsed.settled_amount_state == BLANK) & parsed.settled_date.notnull()
+    rest = parsed.amount - parsed.written_off_amount.fill_null(0)
+    return parsed.mutate(
+        rule=first_broken(parsed),
+        in_full=in_full,
+        settled_amount=in_full.ifelse(rest, parsed.settled_amount).fill_null(0).cast(MONEY_TYPE),
+        written_off_amount=parsed.written_off_amount.fill_null(0).cast(MONEY_TYPE),
+    )
+
+
+def doubled(
+    judged: Table, groups: Sequence[int], places: Sequence[str], keep: Keep
+) -> Doubled | None:
+    """Return the invoices that stand on several sound rows; None, mostly.
+
+    The check runs on a number made from the id, a quarter of the work and memory of the ids; what
+    it suspects is then compared in full.
+
+    Parameters
+    ----------
+    judged : table expression
+        From :func:`judge`.
+    groups : sequence of int
+        Positions of the grouping columns.
+    places : sequence of str
+        Columns that say where a row stands in its source; empty for a table of a database.
+    keep : callable
+        Computes a small table once where that is allowed, and else gives it back.
+    """
+    key = judged.invoice_id.hash()
+    suspects = _several(judged.filter(judged.invoice_id.notnull()).select(key=key), "key", keep)
+    if suspects is None:
+        return None
+    clean = judged.filter(judged.rule == "")
+    keyed = clean.mutate(key=clean.invoice_id.hash())
+    ids = _several(keyed.filter(suspects(keyed)).select("invoice_id"), "invoice_id", keep)
+    if ids is None:
+        return None
+    rows = clean.filter(ids(clean))
+    return Doubled(ids, keep("copies", _verdicts(rows, groups, places)))
+
+
+def _several(column: Table, name: str, keep: Keep) -> Callable[[Table], Any] | None:
+    """Return whether a row's value is among those that come more than once; None for none."""
+    counted = column.group_by(name).aggregate(n=column.count())
+    values = counted.filter(counted.n > 1).select(name)
+    few = frame_of(values.limit(MOST_LISTED + 1))[name].tolist()
+    if not few:
+        return None
+    if len(few) <= MOST_LISTED:
+        return lambda table: table[name].isin(few)
+    kept = keep(f"several_{name}", values)
+    return lambda table: table[name].isin(kept[name])
+
+
+def _verdicts(several: Table, groups: Sequence[int], places: Sequence[str]) -> Table:
+    """Compare the rows of each invoice by what they say, however they are written."""
+    compared = [name for name in NAMES if name != "invoice_id"]
+    compared += [f"c{index}" for index in groups]
+    same = ibis.literal(True)
+    for name in compared:
+        cell = several[name]
+        blanks = cell.isnull().sum()
+        same &= (cell.nunique() <= 1) & ((blanks == 0) | (blanks == several.count()))
+    alike = several.group_by("invoice_id").aggregate(same=same)
+    joined = several.join(alike, "invoice_id")
+    # Rows of a database have no order: which of those that say the same is kept changes nothing.
+    cells = [name for name in several.columns if name[0] == "c" and name[1:].isdigit()]
+    order = [joined[name] for name in places] or [joined[c].cast("string") for c in cells]
+    first = ibis.row_number().over(group_by=joined.invoice_id, order_by=order) == 0
+    rule = ibis.cases((~joined.same, "conflicting_copies"), (~first, "identical_copy"), else_="")
+    ranked = joined.mutate(copy_rule=rule)
+    return ranked.select(
+        *[ranked[name] for name in several.columns if name != "rule"], rule=ranked.copy_rule
+    )
+
+
+def with_copies(judged: Table, copies: Doubled | None) -> Table:
+    """Return all judged rows, copies under their rule."""
+    if copies is None:
+        return judged
+    alone = judged.filter((judged.rule != "") | ~copies.holds(judged).fill_null(False))
+    columns = [name for name in judged.columns if name != "rule"]
+    return alone.select(*columns, "rule").union(copies.rows.select(*columns, "rule"))
+
+
+def accepted_rows(
+    parsed: Table, broken: Collection[str], copies: Doubled | None, groups: Mapping[str, int]
+) -> Table:
+    """Return the accepted rows: canonical columns but the currency, then the grouping columns.
+
+    Parameters
+    ----------
+    parsed : table expression
+        From ``parse``.
+    broken : collection of str
+        The rules that are known to be broken by some row; the others need not be looked at.
+    copies : Doubled, optional
+    groups : mapping of str to int
+        Name -> position of the grouping columns.
+    """
+    sound = parsed
+    for name in broken:
+        condition = RULE[name].broken
+        if condition is not None:
+            sound = sound.filter(~condition(sound).fill_null(False))
+    judged = judge(sound)
+    if copies is None:
+        return _named(judged, groups)
+    alone = judged.filter(~copies.holds(judged))
+    kept = copies.rows.filter(copies.rows.rule == "")
+    return _named(alone, groups).union(_named(kept, groups))
+
+
+def accepted_of(judged: Table, groups: Mapping[str, int]) -> Table:
+    """Return the accepted among judged rows, copies included, as :func:`accepted_rows` does."""
+    return _named(judged.filter(judged.rule == ""), groups)
+
+
+def _named(judged: Table, groups: Mapping[str, int]) -> Table:
+    return judged.select(
+        *[judged[name] for name in NAMES if name != "currency"],
+        *[judged[f"c{index}"].name(name) for name, index in groups.items()],
+    )
