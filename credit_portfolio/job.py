@@ -193,6 +193,8 @@ def read_ledger(invoices: Path_, settings: Settings) -> Ledger:
         invoices,
         profile=s.columns if s.columns is not None else s.profile,
         as_of=s.as_of,
+        table=s.table,
+        schema=s.schema,
         currency=s.currency,
         separator=s.separator,
         decimal=s.decimal,

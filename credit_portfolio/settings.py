@@ -2,7 +2,7 @@
 
 ::
 
-    [ledger]    profile, columns, as_of, currency, separator, decimal, date_format
+    [ledger]    profile, columns, as_of, table, schema, currency, separator, decimal, date_format
     [statements] columns, separator, decimal, date_format
     [returns]   markup, funding_rate, period, maturity_days, min_periods, late_settlement,
                 provisions = {days, rates, basis}
@@ -40,6 +40,8 @@ class LedgerSettings:
     profile: str | None = None
     columns: dict[str, str] | None = None
     as_of: str | datetime.date | None = None
+    table: str | None = None
+    schema: str | None = None
     currency: str | None = None
     separator: str | None = None
     decimal: str | None = None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import openpyxl
 import pandas as pd
@@ -221,6 +222,30 @@ def test_names_cannot_steer_the_terminal_and_money_always_fits(
     assert "[bold]x[/bold]" in page
     assert "in million" in page
     assert columns_of(page) <= WIDTH
+
+
+def test_a_table_of_a_database_is_a_source(invoices: Path, tmp_path: Path) -> None:
+    place = tmp_path / "book.duckdb"
+    with duckdb.connect(str(place)) as database:
+        database.read_csv(str(invoices), all_varchar=True).create("x; drop table y")
+        database.execute("CREATE SCHEMA old")
+        database.execute(
+            """CREATE TABLE old.bad AS SELECT *, 'x' AS "due" FROM "x; drop table y" """
+        )
+        database.execute("UPDATE old.bad SET amount = '?' WHERE region = 'west'")
+    of_file = run("ageing", invoices, "--by", "region")
+    of_table = run("ageing", place, "--table", "x; drop table y", "--by", "region")
+    assert of_table.returncode == 0, of_table.stderr
+    assert of_table.stdout.splitlines()[2:] == of_file.stdout.splitlines()[2:]
+    toml = tmp_path / "run.toml"
+    toml.write_text('[ledger]\ntable = "bad"\nschema = "old"\n', encoding="utf-8")
+    done = run("quality", place, "--settings", toml, "--out", tmp_path / "q.json")
+    assert done.returncode == 0, done.stderr
+    assert "amount '?' is not a number" in done.stdout
+    assert json.loads((tmp_path / "q.json").read_text())["rows_rejected"] > 0
+    done = run("ageing", invoices, "--table", "y")
+    assert done.returncode == 64
+    assert "table means nothing" in done.stderr
 
 
 def test_a_column_of_numbers_with_gaps_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,8 +45,14 @@ app = typer.Typer(
 
 Invoices = Annotated[Path, typer.Argument(help="Ledger of invoices: CSV (.gz too) or Parquet.")]
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="Ledger of invoices: CSV (.gz too) or Parquet.")
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Invoices: CSV (.gz too), Parquet or a folder of it; DuckDB file or URL with --table.",
+    ),
 ]
+InTable = Annotated[str | None, typer.Option("--table", help="Table or view of the database.")]
+InSchema = Annotated[str | None, typer.Option("--schema", help="Where in it the table is.")]
 Statements = Annotated[Path, typer.Argument(help="Statements of the customers: CSV (.gz too).")]
 File = Annotated[Path | None, typer.Option("--settings", help="TOML file; options win over it.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
@@ -128,6 +134,8 @@ def ledger_options(
     separator: str | None,
     decimal: str | None,
     date_format: str | None,
+    table: str | None = None,
+    schema: str | None = None,
 ) -> dict[str, Any]:
     """Return the options that say how a ledger is read, as the settings name them."""
     return {
@@ -137,6 +145,8 @@ def ledger_options(
         "separator": separator,
         "decimal": decimal,
         "date_format": date_format,
+        "table": table,
+        "schema": schema,
     }
 
 

@@ -19,6 +19,8 @@ from credit_portfolio.cli.app import (
     DateFormat,
     Decimal,
     File,
+    InSchema,
+    InTable,
     Profile,
     Separator,
     Show,
@@ -58,6 +60,8 @@ def quality(
         typer.Option("--out", help="Folder for quality.csv and rejected.csv, or a .xlsx or .json."),
     ] = None,
     settings: File = None,
+    table: InTable = None,
+    schema: InSchema = None,
     profile: Profile = None,
     as_of: AsOf = None,
     currency: Currency = None,
@@ -70,7 +74,9 @@ def quality(
     from credit_portfolio.cli.tables import show_quality
     from credit_portfolio.export import write_csv
 
-    options = ledger_options(profile, as_of, currency, separator, decimal, date_format)
+    options = ledger_options(
+        profile, as_of, currency, separator, decimal, date_format, table, schema
+    )
     if out is not None and out.suffix.lower() in _SUFFIXES[1:]:
         with _file(out), progress() as show:
             ledger = _open(show, source, settings, options)
@@ -79,7 +85,8 @@ def quality(
                 "rules": q.rules.set_index("rule"),
                 "findings": q.findings.set_index("finding"),
                 "totals": q.control_totals.rename_axis("total"),
-                "rejected": q.rejected.set_index("row"),
+                # Rows of a database have no number.
+                "rejected": q.rejected.set_index("row" if "row" in q.rejected else "rule"),
             }
             _write(out, ledger, sheets, dict.fromkeys(sheets, _QUALITY_FORMS))
         show_quality(ledger)
@@ -108,6 +115,8 @@ def ageing(
     rows: Rows = 20,
     out: OutFile = None,
     settings: File = None,
+    table: InTable = None,
+    schema: InSchema = None,
     profile: Profile = None,
     as_of: AsOf = None,
     currency: Currency = None,
@@ -118,14 +127,16 @@ def ageing(
     """Show the open money by age, per customer or any other column."""
     from credit_portfolio.cli.tables import show_ageing
 
-    options = ledger_options(profile, as_of, currency, separator, decimal, date_format)
+    options = ledger_options(
+        profile, as_of, currency, separator, decimal, date_format, table, schema
+    )
     days = _whole_numbers("--edges", edges)
     with _file(out), progress() as show:
         ledger = _open(show, source, settings, options)
-        table = ledger.ageing(by=by, basis=basis, edges=days)
-        forms = {"ageing": dict.fromkeys(map(str, table.columns), "money")}
-        _write(out, ledger, {"ageing": table}, forms, basis=basis)
-    show_ageing(ledger, table, basis, rows)
+        aged = ledger.ageing(by=by, basis=basis, edges=days)
+        forms = {"ageing": dict.fromkeys(map(str, aged.columns), "money")}
+        _write(out, ledger, {"ageing": aged}, forms, basis=basis)
+    show_ageing(ledger, aged, basis, rows)
     _say_file(out)
 
 
@@ -142,6 +153,8 @@ def indicators(
     rows: Rows = 20,
     out: OutFile = None,
     settings: File = None,
+    table: InTable = None,
+    schema: InSchema = None,
     profile: Profile = None,
     as_of: AsOf = None,
     currency: Currency = None,
@@ -153,16 +166,18 @@ def indicators(
     from credit_portfolio.cli import tables
     from credit_portfolio.ledger import indicators as kpi
 
-    options = ledger_options(profile, as_of, currency, separator, decimal, date_format)
+    options = ledger_options(
+        profile, as_of, currency, separator, decimal, date_format, table, schema
+    )
     with _file(out), progress() as show:
         ledger = _open(show, source, settings, options)
         stage = "computing the indicators"
         show(stage)
-        table = kpi.indicators(
+        found = kpi.indicators(
             ledger, by, over, days=days, progress=lambda done, of: show(stage, done, of)
         )
         rates = kpi.roll_rates(ledger).iloc[0] if by is None and over is None else None
-        sheets = {"indicators": table}
+        sheets = {"indicators": found}
         forms = {"indicators": {i.name: i.unit for i in kpi.INDICATORS}}
         if out is not None:
             sheets |= {
@@ -173,9 +188,9 @@ def indicators(
                 forms[name] = dict.fromkeys(sheets[name].columns, "share") | _NO_SHARES
         _write(out, ledger, sheets, forms)
     if rates is not None:
-        tables.show_indicators(ledger, table.iloc[0], kpi.INDICATORS, rates)
+        tables.show_indicators(ledger, found.iloc[0], kpi.INDICATORS, rates)
     else:
-        tables.show_series(ledger, table, kpi.INDICATORS, rows)
+        tables.show_series(ledger, found, kpi.INDICATORS, rows)
     _say_file(out)
 
 

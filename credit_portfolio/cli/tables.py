@@ -392,12 +392,13 @@ def _show_counted(page: Page, title: str, counted: pd.DataFrame, name: str, says
 
 
 def _show_examples(page: Page, rejected: pd.DataFrame) -> None:
-    if rejected.empty or "row" not in rejected:
+    if rejected.empty:
         return
-    for line in rejected.head(_EXAMPLES).itertuples(index=False):
-        page.console.print(
-            Padding(Text(f"row {line.row}: {clean(line.reason)}"), (0, 0, 0, 1), expand=False)
-        )
+    for line in rejected.head(_EXAMPLES).to_dict("records"):
+        row = f"row {line['row']}: " if "row" in line else ""  # those of a database have no number
+        file = f"{clean(line['file'])}, " if "file" in line and row else ""
+        text = Text(f"{file}{row}{clean(line['reason'])}")
+        page.console.print(Padding(text, (0, 0, 0, 1), expand=False))
     more = len(rejected) - _EXAMPLES
     page.note(
         f" … and {more:,} more; --out DIR writes them all to rejected.csv" if more > 0 else ""
