@@ -6,15 +6,17 @@ tell them, so that
 
     open at the end = open at the beginning + sales − collected − written off
 
-holds to the last digit. All sums run in the engine on exact decimals; what leaves it is one row a
+holds to the last digit; in a ledger of entries, credit notes and discounts take their part too.
+All sums run in the engine on exact decimals; what leaves it is one row a
 group, and only ratios are floats. A ratio of nothing is NaN: no sales in the window, nothing open,
 nothing paid. It is never 0 and never infinite.
 
-What can be known of the past: an invoice of the ledger has one settled date, so the position on an
-earlier day is exact as far as that date goes; part payments before it are not seen. The dispute
-flag has no date: it is that of the ledger's day on every earlier day. An invoice from before the
-ledger's first one is not there at all, so a window never reaches further back than that first
-invoice, and the column ``days`` says how long it is.
+What can be known of the past: a row an invoice has one settled date, so the position on an earlier
+day is exact as far as that date goes, and part payments before it are not seen; a ledger of entries
+has each payment's day. Days to pay count from the date on which the invoice was settled. The
+dispute flag of an invoice has no date: it is that of the ledger's day on every earlier day. An
+invoice from before the ledger's first one is not there at all, so a window never reaches further
+back than that first invoice, and the column ``days`` says how long it is.
 """
 
 from __future__ import annotations
@@ -159,7 +161,7 @@ def indicators(
     for done, day in enumerate(ends):
         if progress is not None:
             progress(done, len(ends))
-        parts[pd.Timestamp(day)] = _table(ledger_on(ledger, day), by, days, first)
+        parts[pd.Timestamp(day)] = _table(ledger_on(ledger, day, first), by, days, first)
     if progress is not None:
         progress(len(ends), len(ends))
     if by is None:
@@ -346,13 +348,17 @@ _FORMULAS: Mapping[str, Callable[[pd.DataFrame], Any]] = {
 # --- sums in the engine -------------------------------------------------------------------------
 
 
-def ledger_on(ledger: Ledger, day: dt.date) -> Ledger:
+def ledger_on(ledger: Ledger, day: dt.date, first: dt.date) -> Ledger:
     """Return the invoices as they were known on an earlier day; counts and quality stay."""
     if day == ledger.as_of:
         return ledger
-    t = ledger.invoices
-    known = t.mutate(settled_amount=t.collected, written_off_amount=t.written_off)
-    return replace(ledger, invoices=positions_on(known, day, ledger.groups), as_of=day)
+    if day < first:
+        t = ledger.invoices
+        return replace(ledger, invoices=t.filter(t.invoice_date <= day), as_of=day)
+    if type(ledger).on is Ledger.on:  # the same picture without its counts, which nobody reads here
+        invoices = positions_on(ledger.accepted, day, ledger.groups)
+        return replace(ledger, invoices=invoices, as_of=day)
+    return ledger.on(day)
 
 
 def past_days(ledger: Ledger, months: int) -> list[dt.date]:
@@ -394,7 +400,8 @@ def _sums(ledger: Ledger, by: str | None, days: int, first: dt.date) -> pd.DataF
     """Return what the formulas need, float64; differences are taken on exact decimals."""
     begin = max(_before(ledger.as_of, days), _before(first, 1))
     s = _gather(ledger.invoices, by, _sums_at_end(ledger.invoices, ledger.as_of, begin))
-    t = ledger_on(ledger, begin).invoices
+    ledger.check(open=Decimal(s["open"].sum()))
+    t = ledger_on(ledger, begin, first).invoices
     nothing: Any = Decimal(0)
     before = _gather(
         t, by, {name: t[name].sum() for name in ("open", "collected", "written_off")}
@@ -583,8 +590,9 @@ def transitions(
     -------
     pandas.DataFrame
         One row a bucket on ``since``: ``opening`` (money), then its parts as fractions: still open
-        in each bucket, ``collected`` and ``written_off``. They add up to 1; a bucket that was empty
-        has NaN.
+        in each bucket, ``collected``, ``written_off`` and ``reduced`` (by credit notes, discounts
+        and reversals, which only a ledger of entries has). They add up to 1; a bucket that was
+        empty has NaN.
 
     Raises
     ------
@@ -593,7 +601,7 @@ def transitions(
     """
     _check(ledger, by)
     names = _bucket_names(edges)
-    earlier = ledger_on(ledger, _earlier_day(ledger, since))
+    earlier = ledger_on(ledger, _earlier_day(ledger, since), _first_day(ledger))
     was, now = earlier.invoices, ledger.invoices
     was = was.filter(was.open != 0)
     own = {} if by is None else {"key": _key(was, by)}
@@ -608,7 +616,15 @@ def transitions(
     now = now.select(
         "invoice_id", "open", "collected", "written_off", later=_bucket(now, ledger.as_of, edges)
     )
-    both = was.join(now, "invoice_id")
+    # An invoice may be gone altogether: one that was reversed, in a ledger of entries.
+    both = was.left_join(now, "invoice_id")
+    both = both.mutate(
+        **{name: both[name].fill_null(0) for name in ("open", "collected", "written_off")}
+    )
+    both = both.mutate(
+        collected=both.collected - both.collected_then,
+        written_off=both.written_off - both.written_off_then,
+    )
     parts = {
         f"b{place}": (both.later == place).ifelse(both.open, 0).sum() for place in range(len(names))
     }
@@ -616,13 +632,14 @@ def transitions(
         both.group_by([*own, "bucket"]).aggregate(
             opening=both.opening.sum(),
             **parts,
-            collected=(both.collected - both.collected_then).sum(),
-            written_off=(both.written_off - both.written_off_then).sum(),
+            collected=both.collected.sum(),
+            written_off=both.written_off.sum(),
+            reduced=(both.opening - both.open - both.collected - both.written_off).sum(),
         )
     )
     frame["bucket"] = [names[int(place)] for place in frame["bucket"]]
     frame = frame.set_index([*own, "bucket"]).astype("float64")
-    frame.columns = pd.Index(["opening", *names, "collected", "written_off"])
+    frame.columns = pd.Index(["opening", *names, "collected", "written_off", "reduced"])
     frame = _all_buckets(frame, names, by)
     for name in frame.columns[1:]:
         frame[name] = _ratio(frame[name], frame["opening"])
