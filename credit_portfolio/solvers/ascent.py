@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NARROWER, LEAST_NEAR = 5.0, 10
 NEWTON_STEPS = 20
 # Sums of a million rounded products: below this a further step only moves the rounding.
-_FINE_ENOUGH = 1e-12
+_FINE_ENOUGH = 3e-13
 # From here on a step squares the error, and the Hessian of the step before does as well.
 _NEARLY = 1e-3
 # A whole step is taken as long as the dual then falls less steeply than it rose at first; one that

@@ -65,7 +65,8 @@ SMALL = 20_000
 # The sample: so many customers that the multipliers mean something; more only take longer, since
 # Newton's steps on all of them come next.
 SAMPLE = 8_000
-SAMPLE_TOLERANCE = 1e-5
+# A hundredth is what a sample of 8,000 is off by itself.
+SAMPLE_TOLERANCE = 1e-3
 # The sample is a random one, so that no order of the customers can mislead it; the seed is fixed,
 # so that the same program gives the same answer, bit for bit.
 SEED = 20240607
@@ -299,7 +300,7 @@ def _inner(book: _Book, inside: Index, w: Vector, tolerance: float) -> tuple[Vec
     if not seen.certificate.worst <= SHARP:
         v, y, _, _ = interior_point(inner, of_inner, tolerance * 0.1)
         v, seen = polish(inner, v, y, tolerance, of_inner)
-        if not seen.certificate.primal <= tolerance:
+        if not seen.certificate.holds:
             return None
     w[inside] = v
     return w, np.concatenate([2.0 * (of_factors + seen.exposure), seen.y])

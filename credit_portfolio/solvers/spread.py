@@ -263,7 +263,7 @@ def _inner(
         if not seen.certificate.worst <= SHARP:
             w, y, _, _ = interior_point(inner, columns, tolerance * 0.1)
             w, seen = polish(inner, w, y, tolerance, columns)
-            if not seen.certificate.primal <= tolerance:
+            if not seen.certificate.holds:
                 return None
     return w, np.concatenate([2.0 * (of_factors + seen.exposure), seen.y])
 

@@ -183,7 +183,8 @@ def test_each_method_ends_some_program_and_says_so(
                 "sifting settled": calls["_sift"],
                 "interior point": calls["_everything"],
             }
-            (said,) = [word for word, count in words.items() if count]
+            # The last that was asked has told; one whose proof fails hands over to the next.
+            said = [word for word, count in words.items() if count][-1]
             assert solution.message.startswith(said)
             assert calls["_from_sample"] + calls["_from_sample None"] == 1
             told[said] += 1
