@@ -15,6 +15,13 @@ from .ledger.indicators import (
     indicators as indicators,
     roll_rates as roll_rates,
 )
+from .ledger.opening import EntryLedger as EntryLedger, open_entries as open_entries
+from .ledger.profiles import (
+    EntryProfile as EntryProfile,
+    KindRule as KindRule,
+    Sides as Sides,
+    settlement_profile as settlement_profile,
+)
 from .ledger.schema import Profile as Profile
 from .ledger.source import Ledger as Ledger, open_ledger as open_ledger
 from .limits import (

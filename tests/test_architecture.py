@@ -33,6 +33,7 @@ DOORS = {
     "ibis": {
         "ledger/engines.py",
         "ledger/judging.py",
+        "ledger/lines.py",
         "ledger/opening.py",
         "ledger/parsing.py",
         "ledger/source.py",

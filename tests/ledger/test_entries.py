@@ -6,6 +6,7 @@ import datetime
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import ibis
 import ibis.expr.operations as ops
@@ -15,12 +16,14 @@ import pytest
 
 from credit_portfolio.ledger.entries import (
     CLAIMS,
+    ENTRY_COLUMNS,
     ENTRY_RULES,
     KINDS,
     invoices_from_entries,
     judge_entries,
     unapplied_on,
 )
+from credit_portfolio.ledger.profiles import ENTRY_PROFILES
 from credit_portfolio.ledger.schema import INVOICE_COLUMNS
 from credit_portfolio.ledger.source import open_ledger
 
@@ -377,6 +380,15 @@ def test_every_rule_has_words_and_every_kind_a_meaning():
     assert all(rule.meaning and rule.what_to_do and rule.reason for rule in ENTRY_RULES)
     assert len({rule.name for rule in ENTRY_RULES}) == len(ENTRY_RULES)
     assert set(CLAIMS) < set(KINDS)
+
+
+def test_the_page_lists_every_rule_kind_and_column():
+    page = Path(__file__).parents[2] / "docs" / "ledger_entries.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for rule in ENTRY_RULES:
+        assert f"| `{rule.name}` | {rule.meaning} | {rule.what_to_do} |" in lines
+    names = [*KINDS, *(column.name for column in ENTRY_COLUMNS), *ENTRY_PROFILES]
+    assert [n for n in names if not any(line.startswith(f"| `{n}` |") for line in lines)] == []
 
 
 # --- both shapes --------------------------------------------------------------------------------

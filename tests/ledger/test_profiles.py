@@ -1,0 +1,592 @@
+"""Small files in each system's shape, written for these tests, read as the same kind of book."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from dataclasses import FrozenInstanceError, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from credit_portfolio.errors import DataError, ModelError
+from credit_portfolio.ledger.opening import EntryLedger, open_entries
+from credit_portfolio.ledger.profiles import (
+    ENTRY_PROFILES,
+    EntryProfile,
+    KindRule,
+    settlement_profile,
+)
+from credit_portfolio.returns.panel import ReturnPanel
+from credit_portfolio.returns.rule import ReturnRule
+
+MONEY = ("amount", "collected", "discount", "written_off", "open", "credited")
+
+
+def text_file(tmp_path: Path, text: str, name: str = "extract.csv") -> Path:
+    path = tmp_path / name
+    path.write_text("\n".join(line.strip() for line in text.strip().splitlines()) + "\n")
+    return path
+
+
+def figures(ledger: EntryLedger, as_of: str | None = None) -> dict[str, dict[str, object]]:
+    """Return money that is not zero, and the settled day, of each invoice."""
+    frame = (ledger if as_of is None else ledger.on(as_of)).to_frame()
+    found = {}
+    for r in frame.to_dict("records"):
+        line = {name: float(r[name]) for name in MONEY if r[name]}
+        if not pd.isna(r["settled_date"]):
+            line["settled"] = r["settled_date"].date().isoformat()
+        found[r["invoice_id"]] = line
+    return found
+
+
+def refused(ledger: EntryLedger) -> list[tuple[int, str]]:
+    rejected = ledger.quality.rejected
+    return list(zip(rejected["row"], rejected["rule"], strict=True))
+
+
+def adds_up(ledger: EntryLedger) -> bool:
+    """Whether accepted + rejected = read, in rows and money, and the parts are the amount."""
+    q = ledger.quality
+    totals = q.control_totals["money"]
+    return (
+        q.rows_read == q.rows_accepted + q.rows_rejected
+        and q.rows_rejected == len(q.rejected) == q.rules["rows"].sum()
+        and q.amount_read == q.amount_accepted + q.amount_rejected
+        and totals["amount"] == totals[["collected", "discount", "written_off", "open"]].sum()
+    )
+
+
+# --- what cannot be told is asked ---------------------------------------------------------------
+
+BLIND = [name for name, profile in ENTRY_PROFILES.items() if not profile.tells_write_offs]
+
+
+def test_systems_whose_rows_do_not_tell_write_offs_are_known():
+    assert BLIND == ["sap", "sap_document_currency", "erpnext", "odoo", "highradius"]
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_a_profile_that_cannot_tell_a_write_off_from_a_payment_asks(name):
+    with pytest.raises(ModelError, match="cannot tell a write-off from a payment") as caught:
+        open_entries(pd.DataFrame(), profile=name)
+    assert "write_offs={'" in str(caught.value)
+    assert "write_offs='none'" in str(caught.value)
+
+
+def test_a_profile_that_can_tell_takes_no_second_opinion():
+    with pytest.raises(ModelError, match="tells write-offs by itself"):
+        open_entries(pd.DataFrame(), write_offs="none")
+
+
+@pytest.mark.parametrize("wrong", ["all", {}, {"RSTGR": ()}])
+def test_an_answer_that_tells_nothing_is_refused(wrong):
+    with pytest.raises(ModelError, match="write_offs"):
+        open_entries(pd.DataFrame(), profile="sap", write_offs=wrong)
+
+
+def test_profiles_are_frozen_and_checked():
+    sap = ENTRY_PROFILES["sap"]
+    with pytest.raises(FrozenInstanceError):
+        sap.name = "other"
+    with pytest.raises(TypeError):
+        sap.pad["KUNNR"] = 3
+    with pytest.raises(ModelError, match="Did you mean 'payment'"):
+        KindRule("paymnt")
+    with pytest.raises(TypeError, match="in a tuple"):
+        KindRule("payment", {"BSCHL": "15"})
+    with pytest.raises(ModelError, match="Did you mean 'document'"):
+        replace(sap, columns=dict(sap.columns) | {"dokument": "BELNR"})
+    with pytest.raises(ModelError, match="no source column for 'clearing_date'"):
+        replace(sap, columns={k: v for k, v in sap.columns.items() if k != "clearing_date"})
+    with pytest.raises(ModelError, match="matching 'clear'"):
+        replace(sap, matching="clear")
+    with pytest.raises(ModelError, match="Did you mean 'erpnext'"):
+        open_entries(pd.DataFrame(), profile="erpnex")
+
+
+# --- SAP ----------------------------------------------------------------------------------------
+
+SAP = """
+    KUNNR;BELNR;BUZEI;BLART;BSCHL;SHKZG;UMSKZ;BUDAT;ZFBDT;ZBD1T;DMBTR;SKNTO;AUGBL;AUGDT;REBZG;STBLG;RSTGR
+    0000010001;1800000001;1;DR;1;S;;20240105;20240105;30;1000.00;;1400000001;20240130;;;
+    10001;1800000002;1;DR;1;S;;20240108;20240108;60;500.00;;1400000001;20240130;;;
+    10001;1400000001;1;DZ;15;H;;20240130;20240130;0;1500.00;20.00;1400000001;20240130;;;
+    10001;1800000003;1;DR;1;S;;20240201;20240201;30;800.00;;;00000000;;;
+    10001;1400000002;1;DZ;15;H;;20240215;20240215;0;300.00;;;00000000;1800000003;;
+    10001;1600000001;1;DG;11;H;;20240210;20240210;0;100.00;;;00000000;1800000003;;
+    10001;1600000002;1;DG;11;H;;20240211;20240211;0;40.00;;;00000000;1800000003;;
+    10001;1700000001;1;DG;2;S;;20240220;20240220;0;40.00;;;00000000;;1600000002;
+    10002;1400000003;1;DZ;15;H;;20240216;20240216;0;50.00;;;00000000;V;;
+    10002;1400000004;1;DZ;19;H;A;20240217;20240217;0;200.00;;;00000000;;;
+    10002;1800000004;1;DR;1;S;;20240101;20240101;30;400.00;;0100000009;20240601;;;
+    10002;100000009;1;AB;15;H;;20240601;20240601;0;400.00;;100000009;20240601;;;WOF
+    10002;1800000005;1;DR;1;S;;20240110;20240110;30;70.00;;1400000005;20240220;;;
+    10002;1400000005;1;DZ;15;H;;20240115;20240115;0;70.00;;1400000005;20240220;;;
+    10002;1800000006;1;DA;9;S;W;20240301;20240301;90;900.00;;;00000000;;;
+    10002;1800000007;1;DR;1;X;;20240301;20240301;30;5.00;;;00000000;;;
+"""
+
+
+def sap(tmp_path, **more) -> EntryLedger:
+    told = {"write_offs": {"RSTGR": ("WOF",)}, "as_of": "2024-06-30"} | more
+    return open_entries(text_file(tmp_path, SAP), profile="sap", **told)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory) -> EntryLedger:
+    """The SAP extract, opened once: nothing changes a ledger."""
+    return sap(tmp_path_factory.mktemp("sap"))
+
+
+def test_sap_lines_become_a_book(ledger):
+    assert figures(ledger) == {
+        "1800000001": {"amount": 1000, "collected": 1000, "settled": "2024-01-30"},
+        # Paid with 1,480 and 20 of discount, which lies with what is due last.
+        "1800000002": {"amount": 500, "collected": 480, "discount": 20, "settled": "2024-01-30"},
+        "1800000003": {"amount": 700, "collected": 300, "open": 400, "credited": 100},
+        "1800000004": {"amount": 400, "written_off": 400, "settled": "2024-06-01"},
+        "1800000005": {"amount": 70, "collected": 70, "settled": "2024-02-20"},
+    }
+    assert adds_up(ledger)
+    assert refused(ledger) == [(15, "unmapped_row"), (16, "unreadable_side")]
+
+
+def test_sap_terms_become_due_dates_and_lost_zeros_come_back(ledger):
+    frame = ledger.to_frame().set_index("invoice_id")
+    assert frame["due_date"]["1800000001"].date() == datetime.date(2024, 2, 4)
+    assert frame["due_date"]["1800000002"].date() == datetime.date(2024, 3, 8)
+    assert set(frame["customer_id"]) == {"0000010001", "0000010002"}
+
+
+def test_sap_money_on_account_waits_until_it_is_cleared(ledger):
+    # Open payment 50 and down payment 200; payment 5 was 70 on account from 15 January on.
+    assert ledger.unapplied().to_dict("index") == {
+        "0000010002": {"unapplied_cash": 250, "unapplied_credit": 0}
+    }
+    early = ledger.on("2024-01-31")
+    assert early.unapplied()["unapplied_cash"].to_dict() == {"0000010002": 70}
+    assert figures(early)["1800000005"] == {"amount": 70, "open": 70}
+
+
+def test_sap_credit_memos_count_from_their_date_until_they_are_reversed(ledger):
+    days = ("2024-02-09", "2024-02-10", "2024-02-11", "2024-02-19", "2024-02-20")
+    credited = [figures(ledger, day)["1800000003"].get("credited", 0) for day in days]
+    assert credited == [0, 100, 140, 140, 100]
+
+
+def test_the_same_extract_without_write_offs_shows_the_loss_as_paid(ledger, tmp_path):
+    told, blind = ledger, sap(tmp_path, write_offs="none")
+    assert figures(told)["1800000004"]["written_off"] == 400
+    assert figures(blind)["1800000004"] == {
+        "amount": 400,
+        "collected": 400,
+        "settled": "2024-06-01",
+    }
+    rule = ReturnRule(0.25)
+    returns = [
+        ReturnPanel.from_ledger(book, rule, period="month").to_frame().loc["2024-01"]
+        for book in (told, blind)
+    ]
+    # Of 400 and 70 invoiced in January, 70 or all of it came in.
+    assert returns[0]["0000010002"] == pytest.approx(70 / (470 / 1.25) - 1, rel=1e-12)
+    assert returns[1]["0000010002"] == pytest.approx(0.25, rel=1e-12)
+
+
+def test_the_return_sees_a_discount_as_money_that_never_came(ledger):
+    panel = ReturnPanel.from_ledger(ledger, ReturnRule(0.25), period="month").to_frame()
+    expected = (1000 + 480) / (1500 / 1.25) - 1
+    assert panel.loc["2024-01"]["0000010001"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_write_off_column_that_is_not_there_is_an_error_with_a_hint(tmp_path):
+    with pytest.raises(DataError, match=r"no column 'RSTGRX'.*Did you mean 'RSTGR'"):
+        sap(tmp_path, write_offs={"RSTGRX": ("WOF",)})
+
+
+def test_a_clearing_that_does_not_balance_leaves_the_rest_open_or_on_account(tmp_path):
+    header = "KUNNR;BELNR;BSCHL;SHKZG;BUDAT;ZFBDT;ZBD1T;DMBTR;AUGBL;AUGDT\n"
+    short = header + "1;11;01;S;20240101;20240101;30;100.00;99;20240201\n"
+    short += "1;99;15;H;20240201;20240201;0;90.00;99;20240201\n"
+    ledger = open_entries(text_file(tmp_path, short), "sap", "2024-03-01", write_offs="none")
+    assert figures(ledger)["0000000011"] == {"amount": 100, "collected": 90, "open": 10}
+    findings = ledger.quality.findings.set_index("finding")
+    assert tuple(findings.loc["settled_in_source", ["rows", "amount"]]) == (1, 10)
+    assert ledger.on("2024-01-31").quality.findings.empty
+    more = short.replace("90.00", "130.00")
+    ledger = open_entries(text_file(tmp_path, more), "sap", "2024-03-01", write_offs="none")
+    assert figures(ledger)["0000000011"]["collected"] == 100
+    assert ledger.unapplied()["unapplied_cash"].to_dict() == {"0000000001": 30}
+
+
+def test_a_copied_line_takes_part_in_a_clearing_once(ledger, tmp_path):
+    lines = SAP.strip().splitlines()
+    copied = open_entries(
+        text_file(tmp_path, "\n".join([*lines, lines[3], lines[1]])),
+        "sap",
+        "2024-06-30",
+        write_offs={"RSTGR": ("WOF",)},
+    )
+    assert refused(copied)[-2:] == [(17, "identical_copy"), (18, "identical_copy")]
+    assert figures(copied) == figures(ledger)
+
+
+def test_document_currency_reads_its_own_columns_and_keeps_one_currency(tmp_path):
+    text = """
+        KUNNR,BELNR,BSCHL,SHKZG,BUDAT,FAEDT,WRBTR,WAERS,DMBTR,AUGBL,AUGDT
+        1,11,01,S,20240101,20240131,100.00,USD,92.00,,
+        1,12,01,S,20240101,20240131,80.00,EUR,80.00,,
+    """
+    path, name = text_file(tmp_path, text), "sap_document_currency"
+    with pytest.raises(DataError, match=r"2 currencies \(EUR 1 rows; USD 1 rows\)"):
+        open_entries(path, name, "2024-02-01", write_offs="none")
+    ledger = open_entries(path, name, "2024-02-01", write_offs="none", currency="usd")
+    assert (ledger.currency, refused(ledger)) == ("USD", [(2, "other_currency")])
+    assert figures(ledger)["0000000011"]["open"] == 100
+    local = open_entries(path, "sap", "2024-02-01", write_offs="none", currency="EUR")
+    assert local.quality.control_totals["money"]["amount"] == Decimal(172)
+
+
+def test_numbers_that_start_anew_each_year_are_joined_with_the_year(tmp_path):
+    text = """
+        KUNNR,BELNR,GJAHR,BSCHL,SHKZG,BUDAT,FAEDT,DMBTR,AUGBL,AUGDT,REBZG,REBZJ
+        1,11,2023,01,S,20230101,20230131,100.00,,,,
+        1,11,2024,01,S,20240101,20240131,80.00,,,,
+        1,21,2024,15,H,20240115,20240115,30.00,,,11,2023
+    """
+    plain = ENTRY_PROFILES["sap"]
+    by_year = {"document": ("BELNR", "GJAHR"), "against_document": ("REBZG", "REBZJ")}
+    yearly = replace(plain, name="sap, by year", columns=dict(plain.columns) | by_year)
+    path = text_file(tmp_path, text)
+    ledger = open_entries(path, yearly, "2024-02-01", write_offs="none")
+    assert figures(ledger)["0000000011/2023"]["open"] == 70
+    with pytest.raises(DataError, match="conflicting_copies 2"):
+        open_entries(path, plain, "2024-02-01", write_offs="none")
+
+
+def random_clearing(dice: random.Random, number: int) -> list[dict[str, object]]:
+    """Return the lines of one clearing: invoices, and what covers them in part or more."""
+    common = {"KUNNR": f"{number:010}", "AUGBL": f"{9_000_000_000 + number}", "AUGDT": "20240601"}
+    lines = []
+    for k in range(dice.randint(1, 4)):
+        booked = f"202401{dice.randint(1, 28):02}"
+        value = Decimal(dice.randint(100, 50_000)) / 100
+        line = {"BELNR": f"18{number:06}{k:02}", "BSCHL": "01", "SHKZG": "S", "DMBTR": value}
+        lines.append(common | line | {"BUDAT": booked, "ZFBDT": booked, "ZBD1T": "30"})
+    invoices = list(lines)
+    left = sum(line["DMBTR"] for line in invoices)
+    for k in range(dice.randint(1, 5)):
+        named = dice.random() < 0.2
+        most = invoices[k]["DMBTR"] if named and k < len(invoices) else left
+        value = (most * dice.choice([1, Decimal("0.5"), Decimal("0.3")])).quantize(Decimal("0.01"))
+        if value <= 0:
+            continue
+        left -= value
+        key, reason = dice.choice([("15", ""), ("15", ""), ("11", ""), ("15", "WOF")])
+        line = {"BELNR": f"14{number:06}{k:02}", "BSCHL": key, "SHKZG": "H", "DMBTR": value}
+        line |= common | {"BUDAT": f"2024020{dice.randint(1, 9)}", "RSTGR": reason}
+        if named and k < len(invoices):
+            line["REBZG"] = invoices[k]["BELNR"]
+        elif key == "15" and not reason and dice.random() < 0.3:
+            line["SKNTO"] = (value * Decimal("0.02")).quantize(Decimal("0.01"))
+        lines.append(line)
+    dice.shuffle(lines)
+    return lines
+
+
+def cleared_by_hand(lines: list[dict[str, object]]) -> tuple[dict, Decimal, Decimal, Decimal]:
+    """Cover the invoices one after the other; return them and what is left of each side."""
+    names = {"15": "collected", "11": "credited"}
+    invoices = sorted(
+        (line for line in lines if line["BSCHL"] == "01"),
+        key=lambda line: (line["BUDAT"], lines.index(line)),
+    )
+    book = {line["BELNR"]: dict.fromkeys(MONEY[1:], Decimal(0)) for line in invoices}
+    need = {line["BELNR"]: line["DMBTR"] for line in invoices}
+    heaps = {name: [] for name in ("collected", "credited", "discount", "written_off")}
+    for line in sorted(lines, key=lambda line: (line["BUDAT"], lines.index(line))):
+        if line["BSCHL"] == "01":
+            continue
+        name = "written_off" if line["RSTGR"] else names[line["BSCHL"]]
+        if "REBZG" in line:
+            book[line["REBZG"]][name] += line["DMBTR"]
+            need[line["REBZG"]] -= line["DMBTR"]
+            continue
+        less = line.get("SKNTO", Decimal(0))
+        heaps[name].append(line["DMBTR"] - less)
+        heaps["discount"].append(less)
+    rest = {}
+    for name, heap in heaps.items():
+        money = sum(heap, Decimal(0))
+        for number in book:
+            part = min(money, need[number])
+            book[number][name] += part
+            need[number] -= part
+            money -= part
+        rest[name] = money
+    for number, line in ((line["BELNR"], line) for line in invoices):
+        book[number]["amount"] = line["DMBTR"] - book[number]["credited"]
+        book[number]["open"] = need[number]
+    refused_money = rest["discount"] + rest["written_off"]
+    return book, rest["collected"], rest["credited"], refused_money
+
+
+def test_random_clearings_agree_with_covering_by_hand():
+    dice = random.Random(4)
+    clearings = [random_clearing(dice, number) for number in range(1, 151)]
+    frame = pd.DataFrame([line for lines in clearings for line in lines]).astype(object)
+    ledger = open_entries(
+        frame.where(frame.notna(), None), "sap", "2024-06-30", write_offs={"RSTGR": ("WOF",)}
+    )
+    found = {
+        (r["customer_id"], r["invoice_id"]): {name: r[name] for name in MONEY}
+        for r in ledger.to_frame().to_dict("records")
+    }
+    expected, cash, credit, refused_money = {}, {}, {}, Decimal(0)
+    for lines in clearings:
+        customer = lines[0]["KUNNR"]
+        book, cash[customer], credit[customer], lost = cleared_by_hand(lines)
+        refused_money += lost
+        expected |= {(customer, number): row for number, row in book.items() if row["amount"]}
+    assert found == expected
+    assert len({tuple(row[name] > 0 for name in MONEY) for row in found.values()}) > 12
+    unapplied = ledger.unapplied()
+    for column, pool in (("unapplied_cash", cash), ("unapplied_credit", credit)):
+        there = {name: float(money) for name, money in pool.items() if money}
+        assert {name: m for name, m in unapplied[column].items() if m} == there
+    # Losses that no invoice takes are refused; nothing else is.
+    quality = ledger.quality
+    assert set(quality.rejected["rule"]) == {"missing_against_document"}
+    assert quality.amount_rejected == -refused_money
+    signs = frame["SHKZG"].map({"S": 1, "H": -1})
+    assert quality.amount_read == (frame["DMBTR"] * signs).sum()
+
+
+# --- ERPNext ------------------------------------------------------------------------------------
+
+ERPNEXT = """
+    name,posting_date,account_type,party,due_date,voucher_type,voucher_no,against_voucher_no,amount,delinked,journal_type
+    a1,2024-01-05,Receivable,ACME,2024-02-04,Sales Invoice,SI-1,SI-1,1000.00,0,
+    a2,2024-01-20,Receivable,ACME,2024-02-04,Payment Entry,PE-1,SI-1,-600.00,0,
+    a3,2024-01-25,Receivable,ACME,,Sales Invoice,SI-RET-1,SI-1,-150.00,0,
+    a4,2024-05-01,Receivable,ACME,,Journal Entry,JE-1,SI-1,-250.00,0,Write Off Entry
+    a5,2024-02-01,Receivable,ACME,,Payment Entry,PE-2,PE-2,-80.00,0,
+    a6,2024-02-02,Receivable,ACME,2024-02-04,Payment Entry,PE-3,SI-1,-600.00,1,
+    a7,2024-02-03,Payable,VENDOR,,Purchase Invoice,PI-1,PI-1,-10.00,0,
+    a8,2024-02-10,Receivable,ACME,2024-03-11,Sales Invoice,SI-2,SI-2,50.00,0,
+    a9,2024-02-11,Receivable,ACME,,Payment Entry,PE-2,PE-2,50.00,0,
+    a10,2024-02-11,Receivable,ACME,,Payment Entry,PE-2,SI-2,-50.00,0,
+"""
+
+
+def test_erpnext_payment_ledger_entries_become_a_book(tmp_path):
+    told = {"journal_type": ("Write Off Entry",)}
+    ledger = open_entries(text_file(tmp_path, ERPNEXT), "erpnext", "2024-06-30", write_offs=told)
+    lost = {"amount": 850, "collected": 600, "written_off": 250, "credited": 150}
+    assert figures(ledger) == {
+        "SI-1": lost | {"settled": "2024-05-01"},
+        "SI-2": {"amount": 50, "collected": 50, "settled": "2024-02-11"},
+    }
+    assert refused(ledger) == [(6, "marked_void"), (7, "unmapped_row")]
+    assert ledger.unapplied()["unapplied_cash"].to_dict() == {"ACME": 30}
+    assert ledger.on("2024-02-01").unapplied()["unapplied_cash"].to_dict() == {"ACME": 80}
+    assert adds_up(ledger)
+
+
+# --- Odoo ---------------------------------------------------------------------------------------
+
+ODOO_LINES = """
+    id,move_name,move_type,journal_id,partner_id,date,date_maturity,balance,account_type,parent_state
+    1,INV/1,out_invoice,1,7,2024-01-05,2024-02-04,1000.00,asset_receivable,posted
+    2,INV/2,out_invoice,1,7,2024-01-20,2024-02-19,300.00,asset_receivable,posted
+    3,BNK/1,entry,5,7,2024-01-10,,-1100.00,asset_receivable,posted
+    4,RINV/1,out_refund,1,7,2024-01-25,,-50.00,asset_receivable,posted
+    5,MISC/1,entry,9,7,2024-06-01,,-150.00,asset_receivable,posted
+    6,INV/3,out_invoice,1,7,2024-02-01,2024-03-02,60.00,asset_receivable,draft
+    7,BNK/2,entry,5,8,2024-02-01,,-33.00,asset_receivable,posted
+"""
+ODOO_LINKS = """
+    id,debit_move_id,credit_move_id,amount,max_date
+    1,1,3,1000.00,2024-01-10
+    2,2,3,100.00,2024-01-20
+    3,2,4,50.00,2024-01-25
+    4,2,5,150.00,2024-06-01
+    5,99,7,33.00,2024-02-01
+"""
+
+
+def test_odoo_move_lines_and_their_partial_reconciles_become_a_book(tmp_path):
+    lines = text_file(tmp_path, ODOO_LINES)
+    links = text_file(tmp_path, ODOO_LINKS, "links.csv")
+    told = {"write_offs": {"journal_id": ("9",)}, "links": links}
+    ledger = open_entries(lines, "odoo", "2024-06-30", **told)
+    assert figures(ledger) == {
+        "INV/1": {"amount": 1000, "collected": 1000, "settled": "2024-01-10"},
+        "INV/2": {
+            "amount": 250,
+            "collected": 100,
+            "written_off": 150,
+            "credited": 50,
+            "settled": "2024-06-01",
+        },
+    }
+    rules = [rule for _, rule in refused(ledger)]
+    assert sorted(rules) == ["marked_void", "unmatched_link"]
+    # 100 of the payment waited ten days for the second invoice; 33 wait for ever.
+    assert ledger.on("2024-01-15").unapplied()["unapplied_cash"].to_dict() == {"7": 100}
+    assert ledger.unapplied()["unapplied_cash"].to_dict() == {"8": 33}
+    assert adds_up(ledger)
+    frames = [pd.read_csv(path, dtype={"move_name": str}) for path in (lines, links)]
+    from_frames = open_entries(
+        frames[0], "odoo", "2024-06-30", write_offs=told["write_offs"], links=frames[1]
+    )
+    assert figures(from_frames) == figures(ledger)
+
+
+def test_a_second_table_is_asked_for_where_it_is_needed_and_only_there(tmp_path):
+    path = text_file(tmp_path, ODOO_LINES)
+    with pytest.raises(ModelError, match="pass links="):
+        open_entries(path, "odoo", write_offs="none")
+    with pytest.raises(ModelError, match="leave links= out"):
+        open_entries(path, "erpnext", write_offs="none", links=path)
+
+
+# --- HighRadius ---------------------------------------------------------------------------------
+
+HIGHRADIUS = """
+    business_code,cust_number,name_customer,clear_date,buisness_year,doc_id,posting_date,\
+    document_create_date,due_in_date,invoice_currency,document type,area_business,\
+    total_open_amount,cust_payment_terms,invoice_id,isOpen
+    B1,0000300111,NORTH MARKET inc,2020-02-11 00:00:00,2020.0,4500000001.0,2020-01-26,\
+    20200125,20200210.0,USD,RV,,5000.25,T15,4500000001.0,0
+    B1,300111,NORTH MARKET west,,2020.0,4500000002.0,2020-02-26,\
+    20200225,20200312.0,USD,RV,,100.00,T15,4500000002.0,1
+    B1,0000300111,NORTH MARKET inc,2020-02-11 00:00:00,2020.0,4500000001.0,2020-01-26,\
+    20200125,20200210.0,USD,RV,,5000.25,T15,4500000001.0,0
+    B2,KX02,ROLLS,24-02-2020 00:00,2020.0,4600000001.0,2020-01-05,\
+    20200105,20200131.0,CAD,X2,,3300.70,T10,,0
+    B1,KX02,ROLLS,2020-03-24 00:00:00,2020.0,4500000003.0,2020-01-05,\
+    20200105,20200204.0,USD,RV,,77.00,T30,4500000003.0,0
+    B1,KX02,ROLLS,,2020.0,4500000004.0,2020-01-05,\
+    20200105,20200204.0,USD,RV,,8.00,T30,4500000004.0,0
+""".replace(",    ", ",")
+
+
+def test_highradius_rows_become_an_invoice_and_its_settlement(tmp_path):
+    path = text_file(tmp_path, HIGHRADIUS)
+    options = {"as_of": "2020-04-01", "write_offs": "none", "currency": "USD"}
+    ledger = open_entries(path, "highradius", groups=("business_code",), **options)
+    assert figures(ledger) == {
+        "4500000001": {"amount": 5000.25, "collected": 5000.25, "settled": "2020-02-11"},
+        "4500000002": {"amount": 100, "open": 100},
+        "4500000003": {"amount": 77, "collected": 77, "settled": "2020-03-24"},
+        "4500000004": {"amount": 8, "open": 8},
+    }
+    assert refused(ledger) == [
+        (3, "identical_copy"),
+        (3, "identical_copy"),
+        (4, "other_currency"),
+        (6, "unreadable_booking_date"),
+    ]
+    assert ledger.groups == ("business_code",)
+    assert set(ledger.to_frame()["business_code"]) == {"B1"}
+    assert ledger.exposure().to_dict() == {"0000300111": 100.0, "KX02": 8.0}
+    assert adds_up(ledger)
+    as_numbers = pd.read_csv(path, dtype={"cust_number": str})
+    assert figures(open_entries(as_numbers, "highradius", **options)) == figures(ledger)
+
+
+def test_highradius_clearings_with_a_reason_tell_losses(tmp_path):
+    lines = [line.strip() for line in HIGHRADIUS.strip().splitlines()]
+    reasons = ["clearing_reason", "paid", "", "paid", "paid", "Bad Debt", ""]
+    text = "\n".join(f"{line},{word}" for line, word in zip(lines, reasons, strict=True))
+    ledger = open_entries(
+        text_file(tmp_path, text),
+        "highradius",
+        "2020-04-01",
+        write_offs={"clearing_reason": ("bad debt",)},
+        currency="USD",
+    )
+    assert figures(ledger)["4500000003"]["written_off"] == 77
+    assert figures(ledger, "2020-03-23")["4500000003"] == {"amount": 77, "open": 77}
+
+
+# --- settlement codes ---------------------------------------------------------------------------
+
+CODES = """
+    KUNDE;BELEG;DATUM;FAELLIG;BETRAG;ERLEDIGT;BEZAHLT;ART
+    0007;R1;05.01.2024;04.02.2024;1.000,00;30.01.2024;;Z1
+    0007;R2;05.01.2024;04.02.2024;200,50;30.06.2024;;A9
+    0007;R3;05.01.2024;04.02.2024;300,00;01.02.2024;120,00;Z2
+    0007;R4;05.01.2024;04.02.2024;400,00;;;
+    0007;R5;05.01.2024;04.02.2024;500,00;01.02.2024;;G1
+    0007;R6;05.01.2024;04.02.2024;600,00;01.02.2024;;??
+    0007;R7;05.01.2024;04.02.2024;700,00;;;Z1
+"""
+COLUMNS = {
+    "customer_id": "KUNDE",
+    "document": "BELEG",
+    "booking_date": "DATUM",
+    "due_date": "FAELLIG",
+    "amount": "BETRAG",
+    "settled_date": "ERLEDIGT",
+    "settled_amount": "BEZAHLT",
+}
+
+
+def test_a_settlement_code_tells_a_payment_from_a_write_off(tmp_path):
+    codes = {"payment": ("Z1", "Z2"), "write_off": ("A9",), "credit_note": ("G1",)}
+    profile = settlement_profile(codes, "ART", COLUMNS)
+    ledger = open_entries(text_file(tmp_path, CODES), profile, "2024-07-31", date_format="%d.%m.%Y")
+    assert figures(ledger) == {
+        "R1": {"amount": 1000, "collected": 1000, "settled": "2024-01-30"},
+        "R2": {"amount": 200.5, "written_off": 200.5, "settled": "2024-06-30"},
+        "R3": {"amount": 300, "collected": 120, "open": 180},
+        "R4": {"amount": 400, "open": 400},
+        # R5 was credited in full: no sale is left of it.
+        "R6": {"amount": 600, "open": 600},
+        "R7": {"amount": 700, "open": 700},
+    }
+    assert refused(ledger) == [(6, "unmapped_row"), (7, "unreadable_booking_date")]
+    findings = ledger.quality.findings.set_index("finding")
+    assert findings["amount"]["credited_in_full"] == 500
+    assert adds_up(ledger)
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        ({"payment": ("Z1",)}, "no settlement code means write_off"),
+        ({"write_off": ("A9",)}, "no settlement code means payment"),
+        ({"payment": ("Z1",), "write_off": ("z1",)}, "'z1' means two things"),
+        ({"payment": ("Z1",), "writeoff": ("A9",)}, "Did you mean 'write_off'"),
+    ],
+)
+def test_codes_must_tell_payments_and_write_offs_apart(codes, words):
+    with pytest.raises(ModelError, match=words):
+        settlement_profile(codes)
+
+
+# --- a system of one's own ----------------------------------------------------------------------
+
+
+def test_another_system_is_more_data_and_no_code(tmp_path):
+    own = EntryProfile(
+        "own",
+        {
+            "customer_id": "cust",
+            "document": "doc",
+            "against_document": "for",
+            "booking_date": "day",
+            "due_date": "due",
+            "amount": "value",
+        },
+        kinds=(KindRule("invoice", sign=1), KindRule("payment", sign=-1)),
+    )
+    text = "cust,doc,for,day,due,value\nA,1,,2024-01-01,2024-01-31,10\nA,2,1,2024-01-09,,-10\n"
+    ledger = open_entries(text_file(tmp_path, text), own)
+    assert figures(ledger) == {"1": {"amount": 10, "collected": 10, "settled": "2024-01-09"}}
+    assert ledger.as_of == datetime.date(2024, 1, 9)
