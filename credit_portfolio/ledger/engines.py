@@ -235,6 +235,8 @@ def connect(url: str) -> tuple[Any, str]:
             f"{label} cannot be reached ({words}); expected a server that lets this user in: check "
             "host, port, user and password, or the network"
         ) from None  # the driver's own error may carry the whole URL
+    # The questions are long and the rows plain: compiling them takes longer than it saves.
+    con.execute("SET jit = off")
     con.read_only = True
     engine = ibis.postgres.from_connection(con)
     weakref.finalize(engine, con.close)
@@ -266,18 +268,29 @@ def table_named(engine: Any, name: str, schema: str | None, label: str) -> Table
     )
 
 
-def hold(table: Table) -> Table:
-    """Return rows in a form that Spark does not work out again for each place they are named in.
+_ALL_ROWS = 2**62  # a limit that no table reaches
 
-    Spark puts an expression wherever its name stands: a date out of text, named in ten rules, is
-    read ten times, and planning alone takes minutes. So Spark keeps the rows in its own cache, in
-    memory and on the disks of its workers, as long as the ledger is there. Other engines need no
-    such thing.
+
+def hold(table: Table) -> Table:
+    """Return rows in a form that an engine does not work out again for each place that names them.
+
+    Spark and PostgreSQL put an expression wherever its name stands: a date out of text, named in
+    ten rules, is read ten times. Spark even plans for minutes, so it keeps the rows in its own
+    cache, in memory and on the disks of its workers, as long as the ledger is there; for
+    PostgreSQL see :func:`fence`. DuckDB sees by itself what is the same.
     """
     if table._find_backend().name != "pyspark":
-        return table
+        return fence(table)
     with computing():
         return table.cache()
+
+
+def fence(table: Table) -> Table:
+    """Return rows whose columns PostgreSQL works out once, as the rows stream by.
+
+    It does not look through a limit, and this one leaves all rows.
+    """
+    return table.limit(_ALL_ROWS) if table._find_backend().name == "postgres" else table
 
 
 def _tables_there(engine: Any, schema: str | None, place: Any) -> list[str]:

@@ -45,7 +45,7 @@ def judge(parsed: Table) -> Table:
 
 
 def doubled(
-    judged: Table, groups: Sequence[int], places: Sequence[str], keep: Keep
+    judged: Table, ids: Table, groups: Sequence[int], places: Sequence[str], keep: Keep
 ) -> Doubled | None:
     """Return the invoices that stand on several sound rows; None, mostly.
 
@@ -56,6 +56,8 @@ def doubled(
     ----------
     judged : table expression
         From :func:`judge`.
+    ids : table expression
+        The column invoice_id of all rows, as they count: the fewer steps to it, the better.
     groups : sequence of int
         Positions of the grouping columns.
     places : sequence of str
@@ -63,8 +65,8 @@ def doubled(
     keep : callable
         Computes a small table once where that is allowed, and else gives it back.
     """
-    key = judged.invoice_id.hash()
-    suspects = _several(judged.filter(judged.invoice_id.notnull()).select(key=key), "key", keep)
+    known = ids.filter(ids.invoice_id.notnull())
+    suspects = _several(known.select(key=known.invoice_id.hash()), "key", keep)
     if suspects is None:
         return None
     clean = judged.filter(judged.rule == "")

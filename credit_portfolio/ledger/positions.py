@@ -42,37 +42,40 @@ def positions_on(accepted: Table, as_of: datetime.date, groups: Sequence[str]) -
     groups : sequence of str
         Grouping columns to keep.
     """
-    t = accepted.filter(accepted.invoice_date <= as_of)
+    from credit_portfolio.ledger.engines import fence
+
+    t = with_parts(accepted.filter(accepted.invoice_date <= as_of), as_of)
     known = (t.settled_date <= as_of).fill_null(False)
-    t = t.mutate(**_parts(t, as_of), settled_date=known.ifelse(t.settled_date, None))
-    return t.select(*INVOICE_COLUMNS, *groups)
+    t = t.mutate(settled_date=known.ifelse(t.settled_date, None))
+    return fence(t.select(*INVOICE_COLUMNS, *groups))
 
 
-def _parts(t: Table, as_of: datetime.date) -> dict[str, Any]:
-    """Return what of each amount was collected, written off and open on a day."""
+def with_parts(t: Table, as_of: datetime.date) -> Table:
+    """Return rows with what of each amount was collected, written off and open on a day."""
+    from credit_portfolio.ledger.engines import fence
+
     known = (t.settled_date <= as_of).fill_null(False)
     collected = known.ifelse(t.settled_amount, 0).cast(MONEY_TYPE)
     lost = (known | t.settled_date.isnull()).ifelse(t.written_off_amount, 0).cast(MONEY_TYPE)
     left = (t.amount - collected - lost).cast(MONEY_TYPE)
-    return {"collected": collected, "written_off": lost, "open": left}
+    return fence(t.mutate(collected=collected, written_off=lost, open=left))
 
 
 def day_expressions(t: Table, as_of: datetime.date) -> dict[str, Any]:
-    """Return the counts and sums of accepted rows as known on a day, as aggregates."""
+    """Return the counts and sums of rows :func:`with_parts` of a day, as aggregates."""
     seen = t.invoice_date <= as_of
-    parts = {"amount": t.amount, **_parts(t, as_of)}
     later = seen & (t.settled_date > as_of).fill_null(False)
     sums: dict[str, Any] = {
         "invoices": seen.sum(),
-        "still_open": (seen & (parts["open"] > 0)).sum(),
+        "still_open": (seen & (t.open > 0)).sum(),
         "after": (~seen).sum(),
         "after_money": t.amount.sum(where=~seen),
         "settled_after": later.sum(),
         "settled_after_money": t.amount.sum(where=later),
     }
-    for name, money in parts.items():
-        sums[f"{name}_count"] = (seen & (money != 0)).sum()
-        sums[f"{name}_money"] = money.sum(where=seen)
+    for name in TOTALS:
+        sums[f"{name}_count"] = (seen & (t[name] != 0)).sum()
+        sums[f"{name}_money"] = t[name].sum(where=seen)
     return sums
 
 

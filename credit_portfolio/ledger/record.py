@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger.positions import DAY_FINDING, TOTALS, day_expressions, frame_of
+from credit_portfolio.ledger.positions import (
+    DAY_FINDING,
+    TOTALS,
+    day_expressions,
+    frame_of,
+    with_parts,
+)
 from credit_portfolio.ledger.quality import LedgerQuality, money_text, reason, rules_table
 from credit_portfolio.ledger.reading import Incoming
 from credit_portfolio.ledger.schema import NAMES
@@ -79,7 +85,7 @@ class Sums:
 
 def summary(judged: Table, today: datetime.date, day: datetime.date | None) -> Sums:
     """Count rows, money and findings by rule and currency, in one pass over the source."""
-    t = judged
+    t = judged if day is None else with_parts(judged, day)
     sums: dict[str, Expression] = {
         "rows": t.count(),
         "amount": t.amount.sum(),
@@ -119,7 +125,8 @@ def _count(condition: Expression) -> Expression:
 
 def day_sums(accepted: Table, day: datetime.date) -> dict[str, Any]:
     """Count and add up what was known of the accepted rows on a day."""
-    frame = frame_of(accepted.aggregate(**day_expressions(accepted, day)))
+    t = with_parts(accepted, day)
+    frame = frame_of(t.aggregate(**day_expressions(t, day)))
     return day_numbers({str(name): frame[name].iloc[0] for name in frame})
 
 

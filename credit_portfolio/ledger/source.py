@@ -382,9 +382,12 @@ class _Job:
         parsed = self.parsed(asked)
         held = engines.hold(parsed)
         judged = self._judged(held)
-        copies = doubled(judged, list(self.groups.values()), raw.places, raw.keep)
-        judged = with_copies(judged, copies)
         sums = summary(judged, self.today, day)
+        ids = self._ids(judged, sums)
+        copies = doubled(judged, ids, list(self.groups.values()), raw.places, raw.keep)
+        if copies is not None:
+            judged = with_copies(judged, copies)
+            sums = summary(judged, self.today, day)
         if not incoming.paths and not raw.keeps:
             incoming.rows = sums.rows
             if not incoming.rows:
@@ -415,7 +418,7 @@ class _Job:
 
     def _judged(self, parsed: Table) -> Table:
         if not self.raw.keeps:
-            return judge(parsed)
+            return engines.fence(judge(parsed))
         return self.raw.keep("judged", judge(self.raw.keep("parsed", parsed)))
 
     def _accepted(
@@ -431,6 +434,16 @@ class _Job:
             return self.raw.keep("accepted", accepted_of(judged, self.groups))
         broken = sums.broken
         if held is not None:
-            return accepted_rows(held, broken, copies, self.groups)
-        tidy = not sums.trimmed and not any(f"missing_{name}" in broken for name in IDS)
-        return accepted_rows(self.parsed(asked, tidy_ids=tidy), broken, copies, self.groups)
+            return engines.fence(accepted_rows(held, broken, copies, self.groups))
+        parsed = self.parsed(asked, tidy_ids=_tidy(sums))
+        return accepted_rows(parsed, broken, copies, self.groups)
+
+    def _ids(self, judged: Table, sums: Sums) -> Table:
+        if self.raw.keeps or not _tidy(sums):
+            return judged.select("invoice_id")
+        return self.raw.table.select(invoice_id=self.columns["invoice_id"].cast("string"))
+
+
+def _tidy(sums: Sums) -> bool:
+    """Whether no id is blank or has space around it."""
+    return not sums.trimmed and not any(f"missing_{name}" in sums.broken for name in IDS)
