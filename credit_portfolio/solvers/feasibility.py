@@ -34,13 +34,13 @@ def bounds_conflict(program: CreditProgram, columns: Columns) -> Vector:
     if program.n_rows == 0:
         return y
     least, most = _reach(program, columns)
+    missing_above, missing_below = program.row_lower - most, least - program.row_upper
+    if not (np.maximum(missing_above, missing_below) > 0).any():
+        return y
     scale = _row_sizes(columns)
-    missing_above = (program.row_lower - most) / scale
-    missing_below = (least - program.row_upper) / scale
-    worst = np.maximum(missing_above, missing_below)
-    row = int(np.argmax(worst))
-    if worst[row] > 0:
-        y[row] = -1.0 if missing_above[row] >= missing_below[row] else 1.0
+    missing_above, missing_below = missing_above / scale, missing_below / scale
+    row = int(np.argmax(np.maximum(missing_above, missing_below)))
+    y[row] = -1.0 if missing_above[row] >= missing_below[row] else 1.0
     return y
 
 
@@ -156,22 +156,25 @@ def _reach(program: CreditProgram, columns: Columns) -> tuple[Vector, Vector]:
     bounded = not (never_below.any() or never_above.any())
     lower = program.lower if bounded else np.where(never_below, 0.0, program.lower)
     upper = program.upper if bounded else np.where(never_above, 0.0, program.upper)
-    ends = np.column_stack([lower, upper])
-    free = None if bounded else np.column_stack([never_below, never_above]).astype(np.float64)
 
-    def block(at: slice) -> tuple[Vector, Vector]:
-        A = columns.rows(at)
-        rising, falling = _parts(A)
-        far = rising @ ends[at] + (0.0 if falling is None else falling @ ends[at, ::-1])
-        if free is None:
-            return far, np.zeros_like(far)
-        return far, rising @ free[at] - (0.0 if falling is None else falling @ free[at, ::-1])
+    def block(at: slice) -> tuple[Vector, ...]:
+        rising, falling = _parts(columns.rows(at))
+        least, most = rising @ lower[at], rising @ upper[at]
+        if falling is not None:
+            least, most = least + falling @ upper[at], most + falling @ lower[at]
+        if bounded:
+            return least, most
+        below, above = never_below[at].astype(np.float64), never_above[at].astype(np.float64)
+        falls, rises = rising @ below, rising @ above
+        if falling is not None:
+            falls, rises = falls - falling @ above, rises - falling @ below
+        return least, most, falls, rises
 
-    parts = columns.each(block)
-    far, freely = (np.asarray(sum(part[place] for part in parts)) for place in (0, 1))
-    least, most = far.T
-    falls_freely, rises_freely = freely.T
-    return np.where(falls_freely > 0, -np.inf, least), np.where(rises_freely > 0, np.inf, most)
+    sums = [np.asarray(sum(part)) for part in zip(*columns.each(block), strict=True)]
+    if bounded:
+        return sums[0], sums[1]
+    least, most, falls, rises = sums
+    return np.where(falls > 0, -np.inf, least), np.where(rises > 0, np.inf, most)
 
 
 def _parts(A: Any) -> tuple[Any, Any]:
