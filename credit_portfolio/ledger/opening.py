@@ -370,7 +370,9 @@ def _with_rows(raw: sources._Raw) -> Table:
         return t
     cells = [name for name in t.columns if name not in raw.places]
     order = [t[name] for name in raw.places] or [t[name].cast("string") for name in cells]
-    return t.select(*cells, row=ibis.row_number().over(order_by=order).cast("int64") + 1)
+    number = ibis.row_number().over(order_by=order)
+    # Spark counts in 32 bits where Ibis believes in 64, and leaves out a cast to what it believes.
+    return t.select(*cells, row=number.cast("decimal(18, 0)").cast("int64") + 1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,6 +7,7 @@ them. Where its programs or a driver are not installed, its tests skip and say s
 from __future__ import annotations
 
 import datetime
+import io
 import os
 import pwd
 import shutil
@@ -24,6 +25,7 @@ from hypothesis import Phase, given, settings, strategies as st
 
 from credit_portfolio.errors import DataError, MissingDependencyError, ModelError, OutputError
 from credit_portfolio.ledger import engines, judging
+from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.source import open_ledger
 from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
@@ -188,14 +190,16 @@ ENGINES = ["parquet", "duckdb file", "postgres", "spark"]
 def opened(request, tmp_path):
     """Return an opener of one frame in an engine: as typed columns, or as text."""
 
-    def open_in(engine: str, frame: pd.DataFrame, types: dict[str, str], **options):
+    def open_in(
+        engine: str, frame: pd.DataFrame, types: dict[str, str], open_=open_ledger, **options
+    ):
         if engine == "postgres":
             put_into_postgres(request.getfixturevalue("postgres"), frame, types, "receivables")
             url = request.getfixturevalue("server")
-            return open_ledger(url, table="receivables", **options)
+            return open_(url, table="receivables", **options)
         if engine == "spark":
             table = in_spark(request.getfixturevalue("spark"), frame, types)
-            return open_ledger(table, **options)
+            return open_(table, **options)
         path = tmp_path / ("book.parquet" if engine == "parquet" else "book.duckdb")
         con = duckdb.connect(str(path) if engine == "duckdb file" else ":memory:")
         con.register("frame", frame.astype(object).where(frame.notna(), None))
@@ -206,7 +210,7 @@ def opened(request, tmp_path):
         if engine == "parquet":
             con.execute(f"COPY receivables TO '{path}' (FORMAT parquet)")
         con.close()
-        return open_ledger(path, table=None if engine == "parquet" else "receivables", **options)
+        return open_(path, table=None if engine == "parquet" else "receivables", **options)
 
     return open_in
 
@@ -338,6 +342,49 @@ def test_every_engine_gives_the_same_figures_to_the_cent(engine, kind, opened):
             ReturnPanel.from_ledger(reference, RULE, period, maturity_days=30),
         )
     assert picture(ledger.on("2023-12-31")) == picture(reference.on("2023-12-31"))
+
+
+SAP_LINES = """
+KUNNR,BELNR,BSCHL,SHKZG,BUDAT,ZFBDT,ZBD1T,DMBTR,SKNTO,AUGBL,AUGDT,REBZG,STBLG,RSTGR
+1,11,01,S,20240105,20240105,30,1000.00,,90,20240130,,,
+1,12,01,S,20240108,20240108,60,500.00,,90,20240130,,,
+1,90,15,H,20240120,20240120,0,1500.00,20.00,90,20240130,,,
+1,13,01,S,20240201,20240201,30,800.00,,,,,,
+1,91,15,H,20240215,20240215,0,300.00,,,,13,,
+1,61,11,H,20240210,20240210,0,100.00,,,,13,,
+1,62,11,H,20240211,20240211,0,40.00,,,,13,,
+1,71,2,S,20240220,20240220,0,40.00,,,,,62,
+2,14,01,S,20240101,20240101,30,400.00,,92,20240601,,,
+2,92,15,H,20240601,20240601,0,400.00,,92,20240601,,,WOF
+2,93,15,H,20240216,20240216,0,50.00,,,,,,
+2,93,15,H,20240216,20240216,0,50.00,,,,,,
+2,94,15,H,20240217,20240217,0,9000.00,,,,14,,
+2,15,40,S,20240217,20240217,0,1.00,,,,,,
+"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_judges_and_pictures_entries_alike(engine, opened):
+    frame = pd.read_csv(io.StringIO(SAP_LINES), dtype=str)
+    told = {"profile": "sap", "as_of": AS_OF, "write_offs": {"RSTGR": ("WOF",)}}
+    reference = open_entries(frame, **told)
+    ledger = opened(engine, frame, {}, open_entries, **told)
+    for when in (AS_OF, datetime.date(2024, 1, 25), datetime.date(2024, 2, 16)):
+        one, two = ledger.on(when), reference.on(when)
+        pd.testing.assert_frame_equal(one.to_frame(), two.to_frame())
+        pd.testing.assert_frame_equal(one.unapplied(), two.unapplied())
+        pd.testing.assert_frame_equal(one.quality.control_totals, two.quality.control_totals)
+        pd.testing.assert_frame_equal(one.quality.findings, two.quality.findings)
+    pd.testing.assert_frame_equal(ledger.quality.rules, reference.quality.rules)
+    counted = reference.quality.rules.set_index("rule")["rows"]
+    assert {rule: n for rule, n in counted.items() if n} == {
+        "unmapped_row": 1,
+        "identical_copy": 1,
+        "over_allocated": 2,  # 9,000 on an invoice of 400, and what follows on it
+    }
+    assert reference.on("2024-01-25").unapplied()["unapplied_cash"].to_dict() == {
+        "0000000001": 1480.0
+    }
 
 
 # --- any day from what was accepted -------------------------------------------------------------
