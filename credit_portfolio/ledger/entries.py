@@ -508,16 +508,31 @@ def _claims(judged: Table, voids: Table) -> Table:
 def _over_allocated(judged: Table) -> Table:
     """Return claims with which all that was claimed up to then is above the invoice's amount.
 
-    Rejected claims count on, up to their own reversal; so an invoice once over-allocated refuses
-    what follows until something is undone. That makes the verdict one running sum.
+    A claim that is above the amount by itself is refused and forgotten. Others count on when they
+    are refused, up to their own reversal; so an invoice once over-allocated refuses what follows
+    until something is undone. That makes the verdict one running sum.
     """
     claims = _claims(judged, _voids(judged))
+    invoices = _invoices(judged).select(invoice="named", worth="named_amount")
+    claims = claims.inner_join(invoices, claims.against_document == invoices.invoice)
+    absurd = claims.filter(-claims.amount > claims.worth)
+    claims = claims.filter(-claims.amount <= claims.worth)
     undone = claims.filter(claims.void_from.notnull())
     events = claims.select(
-        "row", named=claims.against_document, day=claims.booking_date, order=1, taken=-claims.amount
+        "row",
+        "worth",
+        named=claims.against_document,
+        day=claims.booking_date,
+        order=1,
+        taken=-claims.amount,
     ).union(
         undone.select(
-            "row", named=undone.against_document, day=undone.void_from, order=0, taken=undone.amount
+            "row",
+            "worth",
+            named=undone.against_document,
+            day=undone.void_from,
+            order=0,
+            taken=undone.amount,
         )
     )
     events = events.mutate(
@@ -527,10 +542,9 @@ def _over_allocated(judged: Table) -> Table:
             rows=(None, 0),
         )
     )
-    invoices = _invoices(judged).select(invoice="named", worth="named_amount")
-    events = events.inner_join(invoices, events.named == invoices.invoice)
     bad = events.filter((events.order == 1) & (events.running > events.worth))
-    return bad.select("row", verdict=(bad.order == 1).ifelse("over_allocated", ""))
+    found = bad.select("row").union(absurd.select("row"))
+    return found.mutate(verdict=found.row.isnull().ifelse("", "over_allocated"))
 
 
 def _on_account(t: Table) -> Expression:

@@ -337,6 +337,16 @@ def test_what_follows_an_over_allocation_is_refused_until_there_is_room_again():
     assert book.figures("2024-01-24") == {"amount": 100, "collected": 95, "open": 5}
 
 
+def test_a_claim_above_the_whole_invoice_is_refused_and_forgotten():
+    book = Book(
+        invoice(),
+        entry("payment", "2024-01-20", -1000),
+        entry("write_off", "2024-01-21", -100),
+    )
+    assert book.rules() == ["", "over_allocated", ""]
+    assert book.figures("2024-01-21")["written_off"] == 100
+
+
 @pytest.mark.parametrize(
     ("reversal", "rule"),
     [
