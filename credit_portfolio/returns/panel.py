@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from credit_portfolio.ledger.source import Ledger
+    from credit_portfolio.returns.increments import PanelHistory
 
     Matrix = NDArray[np.float64]
 
@@ -55,6 +56,8 @@ class ReturnPanel:
         The day on which the returns were known; None where nobody said.
     currency : str
         Of the costs; empty when unknown.
+    history : PanelHistory, optional
+        What :meth:`updated` needs, where it was asked for.
 
     Examples
     --------
@@ -77,6 +80,7 @@ class ReturnPanel:
     notes: tuple[str, ...] = ()
     as_of: dt.date | None = None
     currency: str = ""
+    history: PanelHistory | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.periods), len(self.customers))
@@ -152,6 +156,7 @@ class ReturnPanel:
         *,
         maturity_days: int = 90,
         min_periods: int = 3,
+        updatable: bool = False,
     ) -> ReturnPanel:
         """Add up the ledger's invoices by customer and by the period of their invoice date.
 
@@ -164,6 +169,8 @@ class ReturnPanel:
             A period counts when it ended at least so many days before ``as_of``; before that, most
             of its invoices are simply not due. Later periods are dropped and listed.
         min_periods : int, default 3
+        updatable : bool, default False
+            Keep what :meth:`updated` needs, which costs one more pass over the ledger.
 
         Raises
         ------
@@ -181,23 +188,19 @@ class ReturnPanel:
         if maturity_days < 0:
             raise ModelError(f"maturity_days is {maturity_days}; expected 0 or more")
         cells = _cells(ledger, rule, period)
-        unit = _UNITS[period][0]
-        starts = pd.PeriodIndex([pd.Period(ordinal=int(n), freq=unit) for n in cells.ordinals])
-        cutoff = pd.Timestamp(ledger.as_of) - pd.Timedelta(days=maturity_days)
-        ripe = starts.end_time.normalize() <= cutoff
-        dropped = _dropped(cells, starts, ripe, maturity_days, ledger.as_of)
-        if not ripe.any():
-            raise DataError(
-                f"no {period} had ended {maturity_days} days before {ledger.as_of}; give a later "
-                "as_of, a shorter period or fewer maturity_days",
-                dropped,
-            )
-        mature = ripe[cells.period]
-        first, last = starts[ripe].min(), starts[ripe].max()
-        periods = pd.period_range(first, last, freq=_UNITS[period][0], name="period")
-        row = periods.get_indexer(starts)[cells.period]
+        n = len(cells.ordinals)
+        frame = _frame(
+            cells.ordinals,
+            np.bincount(cells.period, cells.invoices, minlength=n).astype(np.int64),
+            np.bincount(cells.period, cells.amount, minlength=n).astype(np.float64),
+            period,
+            maturity_days,
+            ledger.as_of,
+        )
+        mature = frame.ripe[cells.period]
+        row = frame.periods.get_indexer(_starts(cells.ordinals, period))[cells.period]
         place = (row[mature], cells.customer[mature])
-        costs = np.zeros((len(periods), len(cells.customers)))
+        costs = np.zeros((len(frame.periods), len(cells.customers)))
         profits = np.zeros_like(costs)
         costs[place] = cells.cost[mature]
         profits[place] = cells.profit[mature]
@@ -206,15 +209,58 @@ class ReturnPanel:
         return cls(
             values=values,
             customers=customers,
-            periods=periods,
+            periods=frame.periods,
             costs=costs,
             min_periods=min_periods,
             convention=rule.describe(),
-            dropped=dropped,
+            dropped=frame.dropped,
             notes=_notes(float(cells.open[mature].sum()), rule, ledger),
             as_of=ledger.as_of,
             currency=ledger.currency,
+            history=_history(ledger, rule, period, maturity_days, cells) if updatable else None,
         )
+
+    def updated(self, ledger: Ledger) -> ReturnPanel:
+        """Return the panel of the same book on a later day; only what changed is added up again.
+
+        Cells are added up anew where an invoice is new or was settled since, where the period has
+        become mature, and, if the rule charges funding or provisions, where money is still open:
+        its age has changed. The others keep their figures bit for bit. A period whose past is no
+        longer the same (an invoice booked late, mended or taken away) is added up as a whole. The
+        result is what :meth:`from_ledger` gives, up to the order in which an engine adds floats.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Of the same book and currency, with an ``as_of`` that is not earlier.
+
+        Raises
+        ------
+        ModelError
+            When the panel was not made with ``updatable=True``, or the ledger is of an earlier day
+            or in another currency.
+        DataError
+            As :meth:`from_ledger`.
+
+        Examples
+        --------
+        >>> from credit_portfolio import ReturnRule, open_ledger
+        >>> rows = pd.DataFrame({
+        ...     "customer_id": ["A", "B", "A"], "invoice_id": ["1", "2", "3"],
+        ...     "invoice_date": ["2024-01-10", "2024-01-20", "2024-02-10"],
+        ...     "due_date": ["2024-02-10", "2024-02-20", "2024-03-10"],
+        ...     "amount": ["100", "50", "80"],
+        ...     "settled_date": ["2024-02-01", "2024-02-15", "2024-03-01"]})
+        >>> book = open_ledger(rows, as_of="2024-03-31", decimal=".")
+        >>> january = ReturnPanel.from_ledger(
+        ...     book.on("2024-02-29"), ReturnRule(0.25), "month", maturity_days=20, updatable=True)
+        >>> both = january.updated(book)
+        >>> list(map(str, both.periods)), both.history.cells
+        (['2024-01', '2024-02'], 1)
+        """
+        from credit_portfolio.returns.increments import updated
+
+        return updated(self, ledger)
 
     @property
     def observed(self) -> NDArray[np.int64]:
@@ -264,6 +310,17 @@ class _Cells:
 
 def _cells(ledger: Ledger, rule: ReturnRule, period: str) -> _Cells:
     """Run the aggregation where the ledger lives: one row per customer and period."""
+    table = arrow_of(_sums(_rows(ledger, rule, period)))
+    ledger.check(
+        invoices=_total(table["invoices"]),
+        amount=_total(table["amount"]),
+        open=_total(table["open"]),
+    )
+    return _arrays(table)
+
+
+def _rows(ledger: Ledger, rule: ReturnRule, period: str) -> Any:
+    """Return the invoices with the number of their period, their cost and their profit."""
     t = ledger.invoices
     as_of = ledger.as_of
     markup = _markup(ledger, rule)
@@ -283,15 +340,18 @@ def _cells(ledger: Ledger, rule: ReturnRule, period: str) -> _Cells:
         days_open = _days(t.invoice_date, as_of)
         days = ((collected + lost) * days_closed + still_open * days_open) / amount
         profit = profit - cost * (rule.funding_rate / _DAYS_PER_YEAR) * days
-    rows = t.mutate(period=_ordinal(t.invoice_date, period), cost_=cost, profit_=profit)
-    cells = rows.group_by(["customer_id", "period"]).aggregate(
+    return t.mutate(period=_ordinal(t.invoice_date, period), cost_=cost, profit_=profit)
+
+
+def _sums(rows: Any) -> Any:
+    """Return what each cell comes to: one row per customer and period."""
+    return rows.group_by(["customer_id", "period"]).aggregate(
         cost=rows.cost_.sum(),
         profit=rows.profit_.sum(),
         invoices=rows.count(),
         amount=rows.amount.sum(),
         open=rows.open.sum(),
     )
-    return _arrays(cells, ledger)
 
 
 def _ordinal(date: Any, period: str) -> Any:
@@ -303,16 +363,17 @@ def _ordinal(date: Any, period: str) -> Any:
     return years + (date.month() - 1 if each == 12 else date.quarter() - 1)
 
 
-def _arrays(cells: Any, ledger: Ledger) -> _Cells:
-    """Fetch the sums, and hold them against the ledger's control totals."""
+def _total(column: Any) -> Any:
+    """Return the sum of a column of Arrow, exact for decimals."""
     import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-    table = arrow_of(cells)
-    ledger.check(
-        invoices=pc.sum(table["invoices"]).as_py(),
-        amount=pc.sum(table["amount"]).as_py(),
-        open=pc.sum(table["open"]).as_py(),
-    )
+    return pc.sum(column).as_py()
+
+
+def _arrays(table: Any) -> _Cells:
+    """Return the fetched sums as arrays."""
+    if not table.num_rows:
+        return _no_cells()
     # Each customer's name stands on many rows, and is sorted once.
     coded = table["customer_id"].combine_chunks().dictionary_encode()
     names = np.array(coded.dictionary.to_pylist(), dtype=object)
@@ -385,28 +446,64 @@ def _days(start: Any, until: Any) -> Any:
     return until.delta(start, unit="day").cast("float64")
 
 
-def _dropped(
-    cells: _Cells,
-    starts: pd.PeriodIndex,
-    ripe: NDArray[np.bool_],
+@dataclass(frozen=True, eq=False, slots=True)
+class _Frame:
+    """The periods of a panel, and those that are left out of it."""
+
+    periods: pd.PeriodIndex
+    ripe: NDArray[np.bool_]  # per period with invoices
+    dropped: pd.DataFrame
+
+
+def _frame(
+    ordinals: NDArray[np.int64],
+    invoices: NDArray[np.int64],
+    amount: Matrix,
+    period: str,
     maturity_days: int,
     as_of: dt.date,
-) -> pd.DataFrame:
-    if ripe.all():
-        return _no_periods()
-    n = len(starts)
-    frame = pd.DataFrame(
-        {
-            "period": starts,
-            "reason": [
-                f"ended {end.date()}, less than {maturity_days} days before {as_of}"
-                for end in starts.end_time.normalize()
-            ],
-            "invoices": np.bincount(cells.period, cells.invoices, minlength=n).astype(np.int64),
-            "amount": np.bincount(cells.period, cells.amount, minlength=n),
-        }
-    )
-    return frame[~ripe].reset_index(drop=True)
+) -> _Frame:
+    """Tell mature periods from those to drop; from the first to the last, also without a sale."""
+    starts = _starts(ordinals, period)
+    cutoff = pd.Timestamp(as_of) - pd.Timedelta(days=maturity_days)
+    ends = starts.end_time.normalize()
+    ripe = np.asarray(ends <= cutoff)
+    dropped = _no_periods()
+    if not ripe.all():
+        reasons = [
+            f"ended {end.date()}, less than {maturity_days} days before {as_of}" for end in ends
+        ]
+        columns = {"period": starts, "reason": reasons, "invoices": invoices, "amount": amount}
+        dropped = pd.DataFrame(columns)[~ripe].reset_index(drop=True)
+    if not ripe.any():
+        raise DataError(
+            f"no {period} had ended {maturity_days} days before {as_of}; give a later "
+            "as_of, a shorter period or fewer maturity_days",
+            dropped,
+        )
+    first, last = starts[ripe].min(), starts[ripe].max()
+    periods = pd.period_range(first, last, freq=_UNITS[period][0], name="period")
+    return _Frame(periods, ripe, dropped)
+
+
+def _starts(ordinals: NDArray[np.int64], period: str) -> pd.PeriodIndex:
+    unit = _UNITS[period][0]
+    return pd.PeriodIndex([pd.Period(ordinal=int(n), freq=unit) for n in ordinals])
+
+
+def _no_cells() -> _Cells:
+    none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
+    return _Cells(none, none, nothing, nothing, none, nothing, nothing, [], none)
+
+
+def _history(
+    ledger: Ledger, rule: ReturnRule, period: str, maturity_days: int, cells: _Cells
+) -> PanelHistory:
+    from credit_portfolio.returns.increments import PanelHistory, marks_of
+
+    marks = marks_of(ledger.invoices, rule, period)
+    invoices = int(cells.invoices.sum())
+    return PanelHistory(rule, period, maturity_days, marks, len(cells.customer), invoices)
 
 
 def _no_periods() -> pd.DataFrame:
