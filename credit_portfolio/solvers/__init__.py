@@ -7,27 +7,22 @@ taken; adding one is a line in ``_BACK_ENDS``.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from credit_portfolio.errors import ModelError
-from credit_portfolio.program.certificate import (
-    Certificate,
-    Examination,
-    descends_forever,
-    examine,
-    infeasibility_margin,
-)
+from credit_portfolio.errors import ModelError, did_you_mean
+from credit_portfolio.program.certificate import infeasibility_margin
 from credit_portfolio.program.columns import Columns, workers
-from credit_portfolio.solvers import cvxpy_, dask_, feasibility, tie_break
+from credit_portfolio.solvers import cvxpy_, dask_, feasibility
 from credit_portfolio.solvers.dual_newton import (
     refuse_options,
     solve_dual_newton,
     solve_interior_point,
 )
-from credit_portfolio.solvers.polish import polish
 from credit_portfolio.solvers.solution import Candidate, Duals, Solution, Status
+from credit_portfolio.solvers.verdicts import break_tie, disprove, infeasible, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -59,12 +54,8 @@ _BACK_ENDS: dict[str, tuple[Check, BackEnd]] = {
 # What "auto" takes, and what it asks where no proof was reached.
 _OWN, _SECOND_OPINION = "dual_newton", "clarabel"
 
-# Up to so many customers the search for a conflict takes less than seconds.
-_LINEAR_PROGRAM = 50_000
-
-# Optima are called different when shares differ by more than this part of the largest share: the
-# square root of the default tolerance, since a gap of ε leaves shares uncertain by about √ε.
-_SAME_SHARES = 3e-5
+# Beyond so many customers Clarabel takes minutes and many times the program's memory.
+_SECOND_UP_TO = 100_000
 
 __all__ = ["Duals", "Solution", "Status", "solve"]
 
@@ -120,40 +111,70 @@ def solve(
     >>> (solution.x * 69).round(6)
     array([28., 26., 15.])
     """
-    if not 0 < tolerance < 1:
-        raise ModelError(f"tolerance is {tolerance}; expected a number between 0 and 1, as 1e-9")
     started = time.perf_counter()
-    if not isinstance(solver, str):
-        raise TypeError(f"solver is {solver!r}; expected a name, as 'auto' or 'clarabel'")
-    chosen = _OWN if solver == "auto" else solver.lower()
-    # Also where no solver is needed in the end: a misspelt name must not pass unnoticed.
-    if chosen in _BACK_ENDS:
-        _BACK_ENDS[chosen][0](options)
-    else:
-        cvxpy_.check_request(chosen, options)
+    chosen, automatic = _chosen(solver, tolerance, options)
     multipliers = _multipliers(program, chosen, start)
     with workers(program.n_customers) as pool:
         columns = Columns(program, pool)
         y = feasibility.bounds_conflict(program, columns)
         if infeasibility_margin(program, y) > tolerance:
-            solution = _infeasible(
+            solution = infeasible(
                 program, y, chosen, "the bounds of the shares alone rule it out", tolerance
             )
         else:
             solution = _attempt(program, columns, chosen, tolerance, options, multipliers)
-            if solver == "auto" and solution.status is Status.FAILED:
-                second = _attempt(program, columns, _SECOND_OPINION, tolerance, {})
-                said = f"{solution.message}; then {_SECOND_OPINION}: {second.message}"
-                solution = _replace(second, message=said)
-    return _replace(solution, seconds=time.perf_counter() - started)
+            if automatic and solution.status is Status.FAILED:
+                solution = _second_opinion(program, columns, solution, tolerance)
+    return replace(solution, seconds=time.perf_counter() - started)
+
+
+def _chosen(solver: str, tolerance: float, options: Mapping[str, Any]) -> tuple[str, bool]:
+    """Name of the solver, and whether that is for us to say; all that is wrong raises at once.
+
+    Also where no solver is needed in the end: a misspelt name must not pass unnoticed.
+    """
+    if not isinstance(tolerance, (int, float)):
+        raise TypeError(f"tolerance is {tolerance!r}; expected a number, as 1e-9")
+    if not 0 < tolerance < 1:
+        raise ModelError(f"tolerance is {tolerance}; expected a number between 0 and 1, as 1e-9")
+    if not isinstance(solver, str):
+        raise TypeError(f"solver is {solver!r}; expected a name, as 'auto' or 'clarabel'")
+    name = solver.lower()
+    automatic = name == "auto"
+    if automatic:
+        name = _OWN
+    if name in _BACK_ENDS:
+        _BACK_ENDS[name][0](options)
+        return name, automatic
+    ours = ["auto", *_BACK_ENDS]
+    hint = did_you_mean(name, ours)
+    if hint and not cvxpy_.knows(name):
+        raise ModelError(f"unknown solver {solver!r}; ours are {', '.join(ours)}.{hint}")
+    cvxpy_.check_request(name, options)
+    return name, False
+
+
+def _second_opinion(
+    program: CreditProgram, columns: Columns, first: Solution, tolerance: float
+) -> Solution:
+    """Ask another solver where ours reached no proof, and the program is not too large for it."""
+    if program.n_customers > _SECOND_UP_TO:
+        said = f"{first.message}; {_SECOND_OPINION} is not asked above {_SECOND_UP_TO:,} customers"
+        return replace(first, message=said)
+    second = _attempt(program, columns, _SECOND_OPINION, tolerance, {})
+    return replace(second, message=f"{first.message}; then {_SECOND_OPINION}: {second.message}")
 
 
 def _multipliers(program: CreditProgram, name: str, start: Solution | None) -> Vector | None:
     """Multipliers of factors and rows of an earlier solution, shape (k + q,)."""
     if start is None:
         return None
+    if not isinstance(start, Solution):
+        raise TypeError(f"start is {start!r}; expected a Solution, as solve returns it")
     if name != _OWN:
-        raise ModelError(f"{name} cannot start from a solution; use {_OWN!r}, or leave start out")
+        raise ModelError(
+            f"{name} cannot start from a solution; use 'auto' or {_OWN!r}, or leave start out"
+        )
     found = (start.exposure.size, start.duals.rows.size)
     if found != (program.n_factors, program.n_rows):
         raise ModelError(
@@ -190,135 +211,15 @@ def _attempt(
     multipliers: Vector | None = None,
 ) -> Solution:
     """Take the first candidate that can be proved; where none can, say what is wrong."""
+
+    def again(other: CreditProgram, of_other: Columns) -> Iterator[Candidate]:
+        return _candidates(other, of_other, name, tolerance, options)
+
     candidates = _candidates(program, columns, name, tolerance, options, multipliers)
-    found = _judge(program, columns, next(candidates), name, tolerance)
+    found = judge(program, columns, next(candidates), name, tolerance)
     while not found.certificate.holds:
         candidate = next(candidates, None)
         if candidate is None:
-            return _disprove(program, found, tolerance)
-        found = _judge(program, columns, candidate, name, tolerance)
-    return _break_tie(program, columns, found, tolerance, options)
-
-
-def _judge(
-    program: CreditProgram, columns: Columns, candidate: Candidate, name: str, tolerance: float
-) -> Solution:
-    w, seen = _examined(program, columns, candidate, tolerance)
-    holds = seen.certificate.holds
-    return Solution(
-        status=Status.OPTIMAL if holds else Status.FAILED,
-        x=_frozen(w),
-        objective=seen.objective,
-        duals=Duals(_frozen(seen.y), _frozen(seen.z)),
-        certificate=seen.certificate,
-        solver=name,
-        message=candidate.said,
-        exposure=_frozen(seen.exposure),
-        unique=True if holds else None,
-        iterations=candidate.iterations,
-    )
-
-
-def _examined(
-    program: CreditProgram, columns: Columns, candidate: Candidate, tolerance: float
-) -> tuple[Vector, Examination]:
-    """Shares of a candidate, polished where that can help, and what they prove."""
-    w, y = candidate.w, candidate.y
-    if w is None or y is None:
-        w, y = np.full(program.n_customers, np.nan), np.full(program.n_rows, np.nan)
-    if candidate.sharp:
-        return w, examine(program, w, y, tolerance, columns)
-    return polish(program, w, y, tolerance, columns)
-
-
-def _disprove(program: CreditProgram, failed: Solution, tolerance: float) -> Solution:
-    """Tell a program without an answer from a solver without one."""
-    # An interior point that finds nothing feasible leaves multipliers that say why. A vertex of
-    # the linear program names fewer rows, but takes long for very many customers.
-    told = failed.duals.rows
-    y: Vector | None = told
-    if program.n_customers <= _LINEAR_PROGRAM or infeasibility_margin(program, told) <= tolerance:
-        y = feasibility.rows_conflict(program)
-    if y is not None and infeasibility_margin(program, y) > tolerance:
-        return _infeasible(program, y, failed.solver, failed.message, tolerance)
-    ray = feasibility.falling_ray(program)
-    if ray is not None and descends_forever(program, ray, tolerance):
-        message = f"{failed.message}; a direction lowers the objective without end"
-        return _replace(failed, status=Status.UNBOUNDED, message=message, objective=-np.inf)
-    message = f"{failed.message}; refused: {failed.certificate}"
-    return _replace(failed, message=message)
-
-
-def _infeasible(
-    program: CreditProgram, y: Vector, name: str, said: str, tolerance: float
-) -> Solution:
-    if program.n_customers <= _LINEAR_PROGRAM:
-        y = feasibility.irreducible(program, y, tolerance)
-    margin = infeasibility_margin(program, y)
-    weighty = np.flatnonzero(np.abs(y) > feasibility.WEIGHTY * np.abs(y).max())
-    conflict = {program.row_names[r]: float(y[r]) for r in weighty}
-    nothing = np.full(program.n_customers, np.nan)
-    return Solution(
-        status=Status.INFEASIBLE,
-        x=_frozen(nothing),
-        objective=np.inf,
-        duals=Duals(_frozen(y), _frozen(nothing.copy())),
-        certificate=Certificate(np.inf, np.inf, np.inf, tolerance=0.0),
-        solver=name,
-        exposure=_frozen(np.full(program.n_factors, np.nan)),
-        message=f"{said}; proved infeasible: {', '.join(conflict)} cannot hold together",
-        conflict=conflict,
-        margin=margin,
-    )
-
-
-def _break_tie(
-    program: CreditProgram,
-    columns: Columns,
-    found: Solution,
-    tolerance: float,
-    options: Mapping[str, Any],
-) -> Solution:
-    """Among several optima take the one of smallest norm, and say that there were several."""
-    if not tie_break.may_tie(program):
-        return found
-    tied = tie_break.tied(program, found.x, found.duals.rows, found.duals.bounds)
-    if tied is False:
-        return found
-    unknown = f"{found.message}; whether other shares tie is not known"
-    second = tie_break.smallest_norm_program(program, found.x)
-    of_second = columns.like(second)
-    for candidate in _candidates(second, of_second, found.solver, tolerance, options):
-        w, smallest = _examined(second, of_second, candidate, tolerance)
-        if smallest.certificate.holds:
-            break
-    else:
-        return _replace(found, unique=None, message=unknown)
-    seen = examine(program, w, found.duals.rows, tolerance, columns)
-    if not seen.certificate.holds:
-        return _replace(found, unique=None, message=unknown)
-    moved = float(np.abs(w - found.x).max()) / float(np.abs(found.x).max() or 1.0)
-    if moved <= _SAME_SHARES and not tied:
-        return _replace(found, unique=None, message=unknown)
-    return _replace(
-        found,
-        x=_frozen(w),
-        objective=seen.objective,
-        duals=Duals(_frozen(seen.y), _frozen(seen.z)),
-        certificate=seen.certificate,
-        exposure=_frozen(seen.exposure),
-        unique=False,
-        message=f"{found.message}; other shares do as well, the smallest norm is taken",
-    )
-
-
-def _replace(solution: Solution, **changes: Any) -> Solution:
-    from dataclasses import replace
-
-    return replace(solution, **changes)
-
-
-def _frozen(array: Vector) -> Vector:
-    array = np.asarray(array, dtype=np.float64)
-    array.flags.writeable = False
-    return array
+            return disprove(program, found, tolerance)
+        found = judge(program, columns, candidate, name, tolerance)
+    return break_tie(program, columns, found, tolerance, again)

@@ -1,4 +1,4 @@
-"""Any installed cvxpy solver, by name; Clarabel unless another is asked for.
+"""Any installed cvxpy solver, by name.
 
 The program is brought to a standard size first, so that no solver's absolute tolerance meets
 somebody's unit of money: shares are measured in a typical bound σ, the objective in φ, and every
@@ -278,6 +278,13 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
                 f"unknown option {option!r} for Clarabel; it has {', '.join(known)}."
                 f"{did_you_mean(option, known)}"
             )
+
+
+def knows(solver: str) -> bool:
+    """Whether cvxpy has an interface to a solver of this name, installed or not."""
+    import cvxpy as cp
+
+    return solver.upper() in cp.settings.SOLVERS
 
 
 def _installed_name(solver: str) -> str:

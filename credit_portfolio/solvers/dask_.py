@@ -8,18 +8,18 @@ between rounds; what a round needs of an earlier one is computed again from its 
 
 sample
     A random part of the customers of each piece gives the first multipliers.
-approach
-    Newton steps with the Hessian that is expected when the multipliers are a little uncertain: they
-    mend what the sample missed, by messages as small as those of newton.
-newton
-    K w and the Gram matrix of the customers between their bounds: k + q and (k + q)² numbers.
+look
+    What the customers do at given multipliers: K w and its Hessian, k + q and (k + q)² numbers, for
+    a step on the dual. While the multipliers are in doubt it is the expected one.
+lengths
+    The same product at many lengths of a step, where a whole one went too far.
 sift
     The customers nearest to changing sides, and the sums of all others; the program of the near
     is solved by the client.
 certify
     Both passes of the certificate, as sums and maxima of each piece.
 
-Where neither newton nor sift settles there is no interior point on all customers behind them:
+Where neither the steps nor sifting settle there is no interior point on all customers behind them:
 the answer is a failure with its reason.
 """
 
@@ -90,8 +90,7 @@ class Round:
     Attributes
     ----------
     name : str
-        "load", "sample", "survey", "newton", "approach", "lengths", "sift", "certify", "shares" or
-        "write".
+        "load", "survey", "sample", "look", "lengths", "sift", "certify", "shares" or "write".
     pieces : int
     sent, received : int
         Bytes of the numbers that went to all workers and came back, without the wrapping.

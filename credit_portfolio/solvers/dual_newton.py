@@ -28,7 +28,6 @@ import numpy as np
 
 from credit_portfolio.errors import ModelError
 from credit_portfolio.program.columns import Columns
-from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.solvers.ascent import (
     LEAST_NEAR,
     NARROWER,
@@ -38,7 +37,7 @@ from credit_portfolio.solvers.ascent import (
     newton,
 )
 from credit_portfolio.solvers.interior_point import interior_point
-from credit_portfolio.solvers.polish import polish
+from credit_portfolio.solvers.parts import given_others, settle, taken
 from credit_portfolio.solvers.response import (
     BAND,
     Doubt,
@@ -46,6 +45,7 @@ from credit_portfolio.solvers.response import (
     along,
     bound_slopes,
     distance_of,
+    nearest,
     respond,
     responds,
     share_at,
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from credit_portfolio.program.program import CreditProgram
 
     Vector = NDArray[np.float64]
     Index = NDArray[np.intp]
@@ -78,10 +80,6 @@ ROOM = 4
 # A slope of the wrong sign by less than this part of the steepest is rounding: K_iᵀν is a sum of
 # k + q products, and 43 of them leave about 1e-15.
 WRONG_SIDE = 1e-13
-# Slopes are never more certain than this part of the most doubtful one, whatever the sample said.
-_CERTAIN = 1e-6
-# A polished point that ends here needs no interior point; one that cycles stays far above.
-SHARP = 1e-11
 
 
 def solve_dual_newton(
@@ -158,16 +156,7 @@ def _from_sample(program: CreditProgram, columns: Columns) -> tuple[Vector, Doub
     size = min(n, SAMPLE)
     each = n / size
     at = np.sort(np.random.default_rng(SEED).choice(n, size, replace=False))
-    sample = CreditProgram(
-        factors=program.factors[:, at],
-        idiosyncratic=program.idiosyncratic[at] / each,
-        linear=program.linear[at],
-        rows=program.rows[:, at],
-        row_lower=program.row_lower,
-        row_upper=program.row_upper,
-        lower=program.lower[at] * each,
-        upper=program.upper[at] * each,
-    )
+    sample = taken(program, at, each)
     of_sample = columns.like(sample)
     w, y, said, _ = interior_point(sample, of_sample, SAMPLE_TOLERANCE)
     if said != "converged":
@@ -193,7 +182,8 @@ def _settle(
         found = newton(book, nu, seen, 0.1 * tolerance)
         if found is not None:
             nu, steps = found
-            said = f"dual Newton settled after {steps} steps"
+            part = book.seen.between / n
+            said = f"dual Newton settled after {steps} steps ({part:.0%} between their bounds)"
             yield Candidate(book.shares(), nu[k:], said, steps, sharp=True)
         seen = book.see(nu, None, 0.0)
     if 2 * seen.between > n // 2 or ROOM * LEAST_NEAR * nu.size > n:
@@ -235,14 +225,6 @@ class _Book:
     def sides(self) -> tuple[Vector, Vector]:
         return bound_slopes(self.slope, self.own, self.frame.lower, self.frame.upper)
 
-    def nearest(self, sides: tuple[Vector, Vector], doubt: Doubt, size: int) -> Index:
-        """Find those nearest to changing sides, compared with the doubt about their slopes."""
-        distance = distance_of(*sides)
-        if doubt.rows.any():
-            reach = np.concatenate(self.columns.on(self.columns.tiles(), doubt.of))
-            distance /= np.maximum(reach, _CERTAIN * float(reach.max()))
-        return np.argpartition(distance, size)[:size]
-
 
 # --- sifting ------------------------------------------------------------------------------------
 
@@ -258,8 +240,9 @@ def _sift(book: _Book, nu: Vector, doubt: Doubt, near: float, tolerance: float) 
         size = max(size, 2 * book.seen.between, 2 * added.size)
         if size > book.n // 2:
             return None
-        at_lower, at_upper = sides = book.sides()
-        inside = np.union1d(book.nearest(sides, doubt, size), added)
+        at_lower, at_upper = book.sides()
+        reach = doubt.over(book.columns)
+        inside = np.union1d(nearest(distance_of(at_lower, at_upper), reach, size), added)
         low, high = at_lower >= 0, at_upper <= 0
         low[inside] = high[inside] = False
         w = book.shares()
@@ -273,7 +256,10 @@ def _sift(book: _Book, nu: Vector, doubt: Doubt, near: float, tolerance: float) 
         at_lower, at_upper = book.sides()
         added = np.flatnonzero((low & (at_lower < -rounding)) | (high & (at_upper > rounding)))
         if added.size == 0:
-            said = f"sifting settled on {' then '.join(f'{size:,}' for size in sizes)} customers"
+            said = (
+                f"sifting settled on {' then '.join(f'{size:,}' for size in sizes)} customers "
+                f"({1 - book.seen.between / book.n:.1%} at a bound)"
+            )
             return Candidate(w, nu[book.columns.k :], said, len(sizes), sharp=True)
         size = max(least, size // 2)
     return None
@@ -281,26 +267,12 @@ def _sift(book: _Book, nu: Vector, doubt: Doubt, near: float, tolerance: float) 
 
 def _inner(book: _Book, inside: Index, w: Vector, tolerance: float) -> tuple[Vector, Vector] | None:
     """Best shares of the customers inside, given those of all others: (all shares, ν)."""
-    program, k = book.frame, book.columns.k
-    F, A = program.factors[:, inside], program.rows[:, inside]
-    of_factors = book.seen.pushed[:k] - F @ w[inside]
-    of_rows = book.seen.pushed[k:] - A @ w[inside]
-    inner = CreditProgram(
-        factors=F,
-        idiosyncratic=program.idiosyncratic[inside],
-        linear=program.linear[inside] + 2.0 * (F.T @ of_factors),
-        rows=A,
-        row_lower=program.row_lower - of_rows,
-        row_upper=program.row_upper - of_rows,
-        lower=program.lower[inside],
-        upper=program.upper[inside],
-    )
-    of_inner = book.columns.like(inner)
-    v, seen = polish(inner, w[inside], book.nu[k:], tolerance, of_inner)
-    if not seen.certificate.worst <= SHARP:
-        v, y, _, _ = interior_point(inner, of_inner, tolerance * 0.1)
-        v, seen = polish(inner, v, y, tolerance, of_inner)
-        if not seen.certificate.holds:
-            return None
-    w[inside] = v
-    return w, np.concatenate([2.0 * (of_factors + seen.exposure), seen.y])
+    k, some = book.columns.k, taken(book.frame, inside)
+    of_some = np.concatenate([some.factors @ w[inside], some.rows @ w[inside]])
+    others = book.seen.pushed - of_some
+    inner = given_others(some, others)
+    found = settle(inner, book.columns.like(inner), w[inside], book.nu[k:], tolerance)
+    if found is None:
+        return None
+    w[inside], exposure, y = found
+    return w, np.concatenate([2.0 * (others[:k] + exposure), y])

@@ -25,6 +25,10 @@ _HIGHS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1
 WEIGHTY = 1e-6
 
 
+# A conflict of more rows is told as it is found: each of them would take a linear program.
+_MOST_ROWS = 50
+
+
 def bounds_conflict(program: CreditProgram, columns: Columns) -> Vector:
     """Multipliers of the one row that its bounds alone miss by most; zeros where none does.
 
@@ -80,7 +84,7 @@ def rows_conflict(program: CreditProgram) -> Vector | None:
 
 
 def irreducible(program: CreditProgram, y: Vector, tolerance: float) -> Vector:
-    """Drop rows from a conflict as long as the rest still conflicts; the bounds of shares stay.
+    """Drop rows from a conflict of up to 50 as long as the rest conflicts; bounds of shares stay.
 
     Parameters
     ----------
@@ -96,6 +100,8 @@ def irreducible(program: CreditProgram, y: Vector, tolerance: float) -> Vector:
         Multipliers of a conflict from which no row can be left out.
     """
     kept = np.abs(y) > WEIGHTY * np.abs(y).max(initial=0.0)
+    if kept.sum() > _MOST_ROWS:
+        return y
     for row in np.flatnonzero(kept):
         without = kept.copy()
         without[row] = False

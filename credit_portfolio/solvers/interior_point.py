@@ -120,7 +120,7 @@ def _iterate(
     )
     bounds = max(sum(piece.bounds for piece in pieces), 1)
     best = (np.inf, [piece.x for piece in pieces], nu)
-    idle, said, steps = 0, f"stopped after {STEPS} steps", STEPS
+    idle, said, steps = 0, "ran out of steps", STEPS
     for step in range(STEPS):
         seen = _look(columns, pieces, nu)
         error = _error(program, scales, seen, nu, pieces[-1].levels)

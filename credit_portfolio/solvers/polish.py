@@ -93,7 +93,8 @@ def polish(
     for step in range(_STEPS):
         if (step and least <= _FINE_ENOUGH) or idle >= _PATIENCE:
             break
-        w, y = _step(program, w, y, own)
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverged step is not taken
+            w, y = _step(program, w, y, own)
         inside = np.clip(w, program.lower, program.upper)
         seen = look(inside, y)
         worst = seen.certificate.worst

@@ -37,6 +37,8 @@ _RARE, _MOST = 0.25, 0.25
 # Quantiles of distances are estimated from every sixteenth customer: they only choose how many to
 # look at more closely.
 _EVERY, _ENOUGH = 16, 8
+# Slopes are never more certain than this part of the most doubtful one, whatever the sample said.
+_CERTAIN = 1e-6
 # From this part of a block on, all of it takes less time than picking.
 _MANY = 0.7
 
@@ -86,6 +88,12 @@ class Doubt:
     def of(self, tile: Tile) -> float | Vector:
         """By how much the slopes of a block are uncertain."""
         return self.base + tile.weigh(self.rows) if self.rows.any() else self.base
+
+    def over(self, columns: Columns) -> Vector | None:
+        """By how much each customer's slope is uncertain; None where all are alike."""
+        if not self.rows.any():
+            return None
+        return np.concatenate([np.asarray(part) for part in columns.on(columns.tiles(), self.of)])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -160,6 +168,22 @@ def distance_of(at_lower: Vector, at_upper: Vector) -> Vector:
     """How far slopes are from changing sides; 0 between the bounds."""
     distance = np.maximum(at_lower, -at_upper)
     return np.maximum(distance, 0.0, out=distance)
+
+
+def nearest(distance: Vector, reach: Vector | None, size: int) -> NDArray[np.intp]:
+    """Find those nearest to changing sides, compared with the doubt about their slopes.
+
+    Parameters
+    ----------
+    distance : ndarray, shape (n,)
+    reach : ndarray, shape (n,), optional
+        From ``Doubt.over``.
+    size : int
+        How many, below n.
+    """
+    if reach is not None:  # those between their bounds stay at 0, however sure their slopes are
+        distance = distance / np.maximum(reach, _CERTAIN * float(reach.max()))
+    return np.argpartition(distance, size)[:size]
 
 
 def respond(

@@ -72,15 +72,16 @@ class Solution:
     certificate : Certificate
         Residuals of x, recomputed from the program.
     solver : str
-        Who found x, and why it was chosen where the choice was automatic.
+        Who found x.
     message : str
-        The finding in a sentence: what the solver said, what was proved, whether x is unique.
+        The finding in a sentence: which method ended and why it was taken, what was proved, whether
+        x is unique.
     exposure : ndarray, shape (k,)
         F x: what the shares add up to in each factor. With ``duals`` it is all that another solve
         can start from.
     unique : bool or None
         False where other shares reach the same objective (then x is the one of smallest norm);
-        None where there is no optimum.
+        None where there is no optimum, or where that could not be settled.
     conflict : dict of str to float
         For an infeasible program: the rows that cannot hold together, with their weights in the
         proof.

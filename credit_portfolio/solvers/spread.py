@@ -38,13 +38,12 @@ from credit_portfolio.solvers.dual_newton import (
     SAMPLE,
     SAMPLE_TOLERANCE,
     SEED,
-    SHARP,
     SMALL,
     SMOOTH,
     WRONG_SIDE,
 )
 from credit_portfolio.solvers.interior_point import interior_point
-from credit_portfolio.solvers.polish import polish
+from credit_portfolio.solvers.parts import given_others, settle, taken
 from credit_portfolio.solvers.response import (
     BAND,
     Doubt,
@@ -52,6 +51,7 @@ from credit_portfolio.solvers.response import (
     along,
     bound_slopes,
     distance_of,
+    nearest,
     respond,
     responds,
     share_at,
@@ -88,8 +88,8 @@ class Ask(Protocol):
 class Found:
     """Shares without the shares: how every piece can work out its own.
 
-    Customers ``inside`` a piece have the shares given, the others are on the bound that ``nu``
-    presses them to. Without ``inside`` all shares are where the slope vanishes.
+    Customers ``inside`` a piece have the shares given; all others, or all without ``inside``, the
+    shares that follow from ``nu``.
     """
 
     nu: Vector
@@ -134,10 +134,11 @@ def find(ask: Ask, frame: CreditProgram, tolerance: float) -> tuple[Found | None
     nu = moved(frame, nu, np.zeros_like(nu), 0.0)
     seen = book.see(nu, doubt, BAND / NARROWER)
     if seen.between >= SMOOTH * n:
-        settled = newton(book, nu, seen, tolerance**0.5)
+        settled = newton(book, nu, seen, 0.1 * tolerance)
         if settled is not None:
             nu, steps = settled
-            return Found(nu, nu[k:]), f"dual Newton settled after {steps} steps"
+            part = f"{seen.between / n:.0%} between their bounds"
+            return Found(nu, nu[k:]), f"dual Newton settled after {steps} steps ({part})"
     if 2 * seen.between <= n // 2:
         nu, doubt, fraction = approach(book, nu, seen, doubt)
         found = _sift(ask, frame, nu, doubt, in_doubt(fraction, n), tolerance)
@@ -241,31 +242,15 @@ def _inner(
     looks: list[_Look], frame: CreditProgram, nu: Vector, tolerance: float
 ) -> tuple[Vector, Vector] | None:
     """Best shares of the customers inside, given those of all others: (their shares, ν)."""
-    k = frame.n_factors
-    pushed = np.asarray(sum(look.pushed for look in looks))
-    of_factors, of_rows = pushed[:k], pushed[k:]
-    near = _joined([look.columns for look in looks], frame)
-    inner = CreditProgram(
-        factors=near.factors,
-        idiosyncratic=near.idiosyncratic,
-        linear=near.linear + 2.0 * (near.factors.T @ of_factors),
-        rows=near.rows,
-        row_lower=frame.row_lower - of_rows,
-        row_upper=frame.row_upper - of_rows,
-        lower=near.lower,
-        upper=near.upper,
-    )
+    k, others = frame.n_factors, np.asarray(sum(look.pushed for look in looks))
+    inner = given_others(_joined([look.columns for look in looks], frame), others)
+    guess = np.concatenate([look.given for look in looks])
     with workers(inner.n_customers) as pool:
-        columns = Columns(inner, pool)
-        w, seen = polish(
-            inner, np.concatenate([look.given for look in looks]), nu[k:], tolerance, columns
-        )
-        if not seen.certificate.worst <= SHARP:
-            w, y, _, _ = interior_point(inner, columns, tolerance * 0.1)
-            w, seen = polish(inner, w, y, tolerance, columns)
-            if not seen.certificate.holds:
-                return None
-    return w, np.concatenate([2.0 * (of_factors + seen.exposure), seen.y])
+        found = settle(inner, Columns(inner, pool), guess, nu[k:], tolerance)
+    if found is None:
+        return None
+    w, exposure, y = found
+    return w, np.concatenate([2.0 * (others[:k] + exposure), y])
 
 
 def certify_spread(
@@ -302,30 +287,7 @@ class _Look:
 def _sample(piece: CreditProgram, size: int, number: int) -> CreditProgram:
     n = piece.n_customers
     chosen = np.random.default_rng((SEED, number)).choice(n, size, replace=False)
-    taken, each = _take(piece, np.sort(chosen)), n / size
-    return CreditProgram(
-        factors=taken.factors,
-        idiosyncratic=taken.idiosyncratic / each,
-        linear=taken.linear,
-        rows=taken.rows,
-        row_lower=piece.row_lower,
-        row_upper=piece.row_upper,
-        lower=taken.lower * each,
-        upper=taken.upper * each,
-    )
-
-
-def _take(piece: CreditProgram, at: Index) -> CreditProgram:
-    return CreditProgram(
-        factors=piece.factors[:, at],
-        idiosyncratic=piece.idiosyncratic[at],
-        linear=piece.linear[at],
-        rows=piece.rows[:, at],
-        row_lower=piece.row_lower,
-        row_upper=piece.row_upper,
-        lower=piece.lower[at],
-        upper=piece.upper[at],
-    )
+    return taken(piece, np.sort(chosen), n / size)
 
 
 def _respond(piece: CreditProgram, nu: Vector, doubt: Doubt | None, fraction: float) -> Response:
@@ -372,15 +334,13 @@ def _look(
     size = max(near, 2 * int((distance == 0).sum()), 2 * wrong.size)
     inside: Index = np.arange(columns.n)
     if size < columns.n:
-        if doubt.rows.any():
-            distance /= np.concatenate([doubt.of(tile) for tile in columns.tiles()])
-        inside = np.union1d(np.argpartition(distance, size)[:size], wrong)
+        inside = np.union1d(nearest(distance, doubt.over(columns), size), wrong)
     w = sides.shares
     given = w[inside]
     w[inside] = 0.0
     return _Look(
         inside=inside,
-        columns=_take(piece, inside),
+        columns=taken(piece, inside),
         given=given,
         pushed=columns.push(w),
         wrong=int(wrong.size),

@@ -28,6 +28,7 @@ from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.solvers import dask_, solve, spread
 from credit_portfolio.solvers.dask_ import solve_parquet, solve_with_dask
 from credit_portfolio.solvers.dual_newton import SMALL
+from credit_portfolio.solvers.parts import taken
 from credit_portfolio.solvers.response import responds
 
 distributed: Any = pytest.importorskip("distributed", reason="Dask is not installed")
@@ -398,7 +399,7 @@ def test_without_dask_the_install_command_is_told(monkeypatch: pytest.MonkeyPatc
 def test_a_round_knows_how_many_bytes_it_took() -> None:
     program = book(0.9, n=4)
     assert dask_._bytes((np.zeros(3), [1, 2.0], None, "text")) == 24 + 16
-    assert dask_._bytes(spread._take(program, np.array([0, 2]))) == 8 * (2 * (6 + 3 + 4) + 6)
+    assert dask_._bytes(taken(program, np.array([0, 2]))) == 8 * (2 * (6 + 3 + 4) + 6)
 
 
 def test_a_rare_kind_of_customer_does_not_send_the_book_to_the_client(

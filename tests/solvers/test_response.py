@@ -14,6 +14,7 @@ from credit_portfolio.solvers.response import (
     Doubt,
     Response,
     along,
+    nearest,
     respond,
     responds,
     share_at,
@@ -179,3 +180,10 @@ def test_doubt_reaches_a_small_part_of_all_and_more_of_those_in_a_rare_row() -> 
 def test_a_customer_without_variance_and_bound_has_no_share() -> None:
     assert responds(CreditProgram(idiosyncratic=[0.0, 1.0], upper=[1.0, np.inf]))
     assert not responds(CreditProgram(idiosyncratic=[0.0, 1.0], upper=[np.inf, 1.0]))
+
+
+def test_who_lies_between_is_near_however_sure_the_others_are() -> None:
+    distance = np.array([0.3, 0.0, 5.0, 0.0, 0.2, 0.1])
+    reach = np.array([0.0, 0.0, 100.0, 2.0, 0.0, 0.0])
+    assert set(nearest(distance, reach, 3)) == {1, 2, 3}
+    assert set(nearest(distance, None, 4)) == {1, 3, 4, 5}

@@ -515,3 +515,38 @@ def test_a_tighter_tolerance_is_held() -> None:
     solution = solve(CreditProgram(**mixed()), tolerance=1e-12)
     assert solution.certificate.tolerance == 1e-12
     assert solution.certificate.worst <= 1e-12
+
+
+def test_our_own_names_are_known_in_any_case_and_offered_for_misspelt_ones() -> None:
+    assert solve(reference(), "AUTO").status == "optimal"
+    assert solve(reference(), "Interior_Point").solver == "interior_point"
+    with pytest.raises(ModelError, match=r"unknown solver 'dual_newtn'; ours are .*dual_newton"):
+        solve(reference(), "dual_newtn")
+    with pytest.raises(TypeError, match="tolerance is '1e-9'; expected a number"):
+        solve(reference(), tolerance="1e-9")  # type: ignore[arg-type]
+
+
+def test_a_program_too_large_for_a_second_opinion_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(solvers, "_SECOND_UP_TO", 2)
+    solution = solve(reference(), tolerance=1e-17)
+    assert solution.status == "failed"
+    assert solution.message.endswith("clarabel is not asked above 2 customers")
+
+
+def test_no_warning_leaves_a_solve_that_diverges() -> None:
+    rng = np.random.default_rng(5)
+    n, groups = 2_000, 100
+    member = sparse.csr_array((np.ones(n), (np.arange(n) % groups, np.arange(n))))
+    program = CreditProgram(
+        factors=rng.normal(size=(12, n)),
+        idiosyncratic=rng.uniform(0.5, 2.0, n),
+        rows=sparse.vstack([sparse.csr_array(np.ones((1, n))), member]),
+        row_lower=np.r_[1.0, np.full(groups, -np.inf)],
+        row_upper=np.r_[1.0, np.full(groups, 0.99 / groups)],
+        upper=10.0 / n,
+    )
+    solution = solve(program)  # warnings are errors here
+    assert solution.status == "infeasible"
+    assert len(solution.conflict) == groups + 1
