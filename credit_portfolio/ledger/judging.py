@@ -15,6 +15,7 @@ import ibis
 
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
 from credit_portfolio.ledger.quality import BLANK, RULE, first_broken
+from credit_portfolio.ledger.repairs import refusal, scaled
 from credit_portfolio.ledger.schema import NAMES
 
 Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
@@ -36,12 +37,20 @@ def judge(parsed: Table) -> Table:
     """Return the rows with the first rule that each breaks by itself, and money filled in."""
     in_full = (parsed.settled_amount_state == BLANK) & parsed.settled_date.notnull()
     rest = parsed.amount - parsed.written_off_amount.fill_null(0)
-    return parsed.mutate(
-        rule=first_broken(parsed),
+    mended = "refused" in parsed.columns
+    rule = first_broken(parsed)
+    if mended:
+        rule = (parsed.refused != "").ifelse(parsed.refused, rule)
+    judged = parsed.mutate(
+        rule=rule,
         in_full=in_full,
         settled_amount=in_full.ifelse(rest, parsed.settled_amount).fill_null(0).cast(MONEY_TYPE),
         written_off_amount=parsed.written_off_amount.fill_null(0).cast(MONEY_TYPE),
     )
+    if mended:
+        late = (judged.rule == "").ifelse(refusal(judged), judged.rule)
+        judged = scaled(judged.mutate(rule=late))
+    return judged
 
 
 def doubled(
@@ -138,11 +147,14 @@ def accepted_rows(
         Name -> position of the grouping columns.
     """
     sound = parsed
-    for name in broken:
-        condition = RULE[name].broken
-        if condition is not None:
-            sound = sound.filter(~condition(sound).fill_null(False))
+    if "refused" not in parsed.columns:
+        for name in broken:
+            condition = RULE[name].broken
+            if condition is not None:
+                sound = sound.filter(~condition(sound).fill_null(False))
     judged = judge(sound)
+    if "refused" in parsed.columns:
+        judged = judged.filter(judged.rule == "")
     if copies is None:
         return _named(judged, groups)
     alone = judged.filter(~copies.holds(judged))

@@ -28,6 +28,10 @@ MONEY_DIGITS = 18
 """Digits of a single amount, decimals included: up to 99,999,999,999,999.9999."""
 
 
+MARK = "mark_"
+"""Columns of rows that a repair touched begin with it; the rest is the name of the finding."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One way in which a row can be wrong.
@@ -208,7 +212,41 @@ RULES: tuple[Rule, ...] = (
         "invoice_id {invoice_id} stands on rows that differ",
     ),
 )
-RULE: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
+REPAIR_RULES: tuple[Rule, ...] = (
+    Rule(
+        "unreadable_side",
+        "The flag for debit or credit is none of the words given in Sides.",
+        "Fill in the flag, or give Sides the word.",
+        "the flag for debit or credit is none of the words given",
+    ),
+    Rule(
+        "set_apart",
+        "A down payment, a bill of exchange, a guarantee: no invoice, as set_apart says.",
+        "Nothing: such money is shown here, and is in no figure of the ledger.",
+        "set_apart says that the row is no invoice",
+    ),
+    Rule(
+        "unknown_tax_code",
+        "The tax code is none of vat_codes, so nobody knows whether the amount holds tax.",
+        "Give vat_codes the code, with rate 0 where the amount holds no tax.",
+        "the tax code is none of those given",
+    ),
+    Rule(
+        "held_out_disputed",
+        "The invoice is disputed, and disputed ones are held out.",
+        "Nothing: such money is shown here; leave hold_out_disputed out to count it.",
+        "disputed {disputed}: held out",
+    ),
+    Rule(
+        "no_rate",
+        "There is no rate of its currency for the day of the invoice.",
+        "Add the rate; let older ones count with max_rate_age_days.",
+        "no rate of {currency} for {invoice_date}",
+    ),
+)
+"""Rules that only a repair can break; the record lists those that some row broke."""
+
+RULE: Mapping[str, Rule] = {rule.name: rule for rule in (*RULES, *REPAIR_RULES)}
 
 
 def first_broken(parsed: Any) -> Any:
@@ -399,7 +437,7 @@ def rules_table(counted: Mapping[str, tuple[int, Decimal]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             (rule.name, *counted.get(rule.name, none), rule.meaning, rule.what_to_do)
-            for rule in RULES
+            for rule in (*RULES, *(rule for rule in REPAIR_RULES if rule.name in counted))
         ],
         columns=["rule", "rows", "amount", "meaning", "what_to_do"],
     )

@@ -19,7 +19,7 @@ from credit_portfolio.ledger.positions import (
     frame_of,
     with_parts,
 )
-from credit_portfolio.ledger.quality import LedgerQuality, money_text, reason, rules_table
+from credit_portfolio.ledger.quality import MARK, LedgerQuality, money_text, reason, rules_table
 from credit_portfolio.ledger.reading import Incoming
 from credit_portfolio.ledger.schema import NAMES
 
@@ -38,6 +38,16 @@ FINDINGS = {
     "rounded_floats": "Money in binary floats was rounded to four decimals.",
     "trimmed_ids": "Space around a customer_id or invoice_id was cut off.",
     "time_of_day_dropped": "A date column holds times of day; only the day counts.",
+    "due_date_from_terms": "The due date was blank and is worked out from terms, as asked for.",
+    "converted": "Turned into the ledger's currency at the rate of the invoice date; the money is "
+    "that after it.",
+    "merged_customers": "Counted for another customer id, as same_customer says.",
+    "taken_without_tax": "Tax was taken off the amount and its parts; the money is that after it. "
+    "Exposure is without tax too.",
+    "netted_with_payables": "Settled against what the seller owed, not in cash; counted as "
+    "collected.",
+    "dates_in_doubt": "Another day with day and month exchanged, in a file of which some dates "
+    "fit only that way: read as the profile says.",
 }
 
 
@@ -106,6 +116,8 @@ def summary(judged: Table, today: datetime.date, day: datetime.date | None) -> S
         "trimmed_ids": (t.trimmed, t.amount),
         "time_of_day_dropped": (t.timed, t.amount),
     }
+    marks = [name for name in t.columns if name.startswith(MARK)]
+    touched |= {name.removeprefix(MARK): (t[name], t.amount) for name in marks}
     for name, (condition, money) in touched.items():
         sums[f"{name}_rows"] = _count(condition)
         sums[f"{name}_amount"] = money.sum(where=condition)
@@ -333,8 +345,10 @@ def _findings(accepted: Any, known: Mapping[str, Any]) -> pd.DataFrame:
     for name, meaning in FINDINGS.items():
         if name == DAY_FINDING:
             rows, amount = known["settled_after"], known["settled_after_money"]
-        else:
+        elif f"{name}_rows" in accepted:
             rows, amount = int(accepted[f"{name}_rows"]), decimal_of(accepted[f"{name}_amount"])
+        else:
+            continue  # of a repair that was not asked for
         if rows:
             lines.append((name, rows, amount, meaning))
     return pd.DataFrame(lines, columns=["finding", "rows", "amount", "meaning"])

@@ -12,7 +12,7 @@ import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,6 +30,7 @@ from credit_portfolio.ledger.judging import (
     judge,
     with_copies,
 )
+from credit_portfolio.ledger.mixed_dates import mixed_dates, with_doubt
 from credit_portfolio.ledger.parsing import IDS, currency_word, decimal_marks, is_text, parse
 from credit_portfolio.ledger.positions import (
     Ledger,
@@ -46,6 +47,12 @@ from credit_portfolio.ledger.record import (
     quality_record,
     rejected_rows,
     summary,
+)
+from credit_portfolio.ledger.repairs import (
+    Repairs,
+    ask_about,
+    refuse_without_rate,
+    repaired,
 )
 from credit_portfolio.ledger.schema import (
     DATES,
@@ -73,6 +80,7 @@ def open_ledger(
     date_format: str | Sequence[str] | None = None,
     memory_limit: str | None = None,
     temp_directory: str | os.PathLike[str] | None = None,
+    repairs: Repairs | None = None,
 ) -> Ledger:
     """Open a ledger of invoices, check every row, and see it as of a day.
 
@@ -96,7 +104,7 @@ def open_ledger(
         database looks first.
     currency : str, optional
         Take the rows of this currency and reject the others; the label of the money when the
-        source has no currency column.
+        source has no currency column. With ``Repairs(rates=...)`` all rows are turned into it.
     separator : str, optional
         Of a CSV file; found from the header when left out.
     decimal : str, optional
@@ -108,6 +116,9 @@ def open_ledger(
         Of the embedded DuckDB, for frames and files: how much memory it may take, such as
         ``"4GB"`` (four fifths of the machine's by default), and where it spills what does not
         fit, into a folder that goes with the ledger.
+    repairs : Repairs, optional
+        What to mend: due dates from terms, several currencies, customers under two ids, tax, and
+        what to set apart or hold out. Nothing is mended without it.
 
     Returns
     -------
@@ -138,11 +149,13 @@ def open_ledger(
     {'007': 150.25}
     """
     chosen = resolve_profile(profile, date_format)
+    if repairs is not None and repairs.due_dates:
+        chosen = replace(chosen, may_be_absent=chosen.may_be_absent | {"due_date"})
     day = read_day(as_of)
     asked = None if currency is None else _currency_label(currency)
     place = _Place(table, schema, separator, memory_limit, temp_directory)
     try:
-        return _opened(source, chosen, place, day, asked, decimal, date_format)
+        return _opened(source, chosen, place, day, asked, decimal, date_format, repairs)
     except BaseException:
         for engine in place.made:
             engines.close(engine)
@@ -157,6 +170,7 @@ def _opened(
     asked: str | None,
     decimal: str | None,
     date_format: str | Sequence[str] | None,
+    repairs: Repairs | None,
 ) -> Ledger:
     raw = _bring(source, chosen, place)
     incoming = raw.incoming
@@ -169,7 +183,8 @@ def _opened(
             f"date_format is for dates written as text; those of {incoming.where} are dates "
             "already: leave it out"
         )
-    job = _Job(raw, columns, mapped, groups, chosen, marks, asked, _today())
+    ask_about(list(groups), repairs, incoming.where)
+    job = _Job(raw, columns, mapped, groups, chosen, marks, asked, _today(), repairs)
     return job.ledger(day)
 
 
@@ -354,9 +369,10 @@ class _Job:
     marks: Marks
     asked: str | None
     today: datetime.date
+    repairs: Repairs | None = None
 
     def parsed(self, asked: str | None, *, tidy_ids: bool = False) -> Table:
-        return parse(
+        parsed = parse(
             self.raw.table,
             self.columns,
             self.raw.incoming,
@@ -367,11 +383,16 @@ class _Job:
             self.today,
             tidy_ids=tidy_ids,
         )
+        if self.repairs is None:
+            return parsed
+        names, where = self.raw.incoming.names, self.raw.incoming.where
+        return repaired(parsed, self.repairs, names, where, self.asked, self.raw.engine)
 
     def asked_of_rows(self) -> str | None:
-        """Return the currency to keep; None where no row says a currency."""
+        """Return the currency to keep; None where no row says a currency, or all are turned."""
         column = self.columns.get("currency")
-        if self.asked is None or column is None:
+        turned = self.repairs is not None and self.repairs.rates is not None
+        if self.asked is None or column is None or turned:
             return None
         said = self.raw.table.aggregate(n=(currency_word(column) != "").sum().fill_null(0))
         return self.asked if int(frame_of(said)["n"][0]) else None
@@ -396,12 +417,18 @@ class _Job:
                     "check the name, or the rows that this user may see"
                 )
         rejected = rejected_rows(judged, incoming, self.mapped, raw.places, sums.rejected)
+        refuse_without_rate(rejected, incoming.where)
+        headers = self._headers()
+        notes, doubtful = mixed_dates(rejected, headers, self.profile.date_formats)
+        incoming.notes += notes
         label = one_currency(sums, rejected, incoming, self.asked or self.profile.currency)
         as_of = day_or_latest(sums, day, incoming.where, self.today)
         kept = None if held is parsed else held
         accepted = self._accepted(kept, judged, copies, sums, asked)
         known = sums.day if day else day_sums(accepted, as_of)
         quality = quality_record(sums, known, rejected, incoming, self.profile.name, label, as_of)
+        if doubtful:
+            quality = with_doubt(quality, accepted, doubtful)
         if raw.keeps:
             engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
         return Ledger(
@@ -415,6 +442,16 @@ class _Job:
             n_customers=count_customers(accepted, as_of),
             accepted=accepted,
         )
+
+    def _headers(self) -> dict[str, str]:
+        """Return what the columns of dates in text are called among the rejected rows."""
+        names = self.raw.incoming.names
+        taken = (*self.raw.places, "rule", "reason")
+        return {
+            name: f"{names[place]} (source)" if names[place] in taken else names[place]
+            for name, place in self.mapped.items()
+            if name in DATES and is_text(self.columns[name])
+        }
 
     def _judged(self, parsed: Table) -> Table:
         if not self.raw.keeps:
