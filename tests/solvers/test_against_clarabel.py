@@ -20,7 +20,7 @@ from credit_portfolio.solvers import solve
 
 N_PROGRAMS = int(os.environ.get("CREDIT_PORTFOLIO_PROGRAMS", "600"))
 N_FORCED = N_PROGRAMS // 2
-N_VERDICTS = 200
+N_VERDICTS = 620
 CERTIFIED = 1e-9
 # Of 3,000 programs two have a certificate that extended precision does not confirm: one misses by
 # the rounding of terms that cancel, one has a multiplier of 1e119 on a row that holds exactly.
@@ -176,9 +176,13 @@ def test_the_verdict_on_feasibility_is_linprogs(method: str, total_miss: Any) ->
             told["too near to tell"] += 1
             continue
         verdict = "infeasible" if missed >= MISSED else "optimal"
+        # By itself the interior point may end without a proof, and says so; "auto" asks again.
+        if method == "interior_point" and solution.status == "failed":
+            continue
         if solution.status != verdict:
             wrong.append((seed, missed, solution))
     assert wrong == [], told
-    assert told["infeasible"] >= 50, told
+    assert told["failed"] <= 0.005 * N_VERDICTS, told
+    assert told["infeasible"] >= 200, told
     assert told["optimal"] >= 50, told
     assert told["too near to tell"] <= 5, told
