@@ -325,7 +325,7 @@ def _rows(ledger: Ledger, rule: ReturnRule, period: str) -> Any:
     as_of = ledger.as_of
     markup = _markup(ledger, rule)
     amount, collected = t.amount.cast("float64"), t.collected.cast("float64")
-    lost, still_open = t.written_off.cast("float64"), t.open.cast("float64")
+    still_open = t.open.cast("float64")
     cost = amount / (markup + 1.0)
     closed = t.settled_date.fill_null(as_of)
     value = collected + still_open
@@ -338,7 +338,8 @@ def _rows(ledger: Ledger, rule: ReturnRule, period: str) -> Any:
     if rule.funding_rate:
         days_closed = _days(t.invoice_date, closed)
         days_open = _days(t.invoice_date, as_of)
-        days = ((collected + lost) * days_closed + still_open * days_open) / amount
+        # What is no longer open was paid, lost, or kept back as a discount.
+        days = ((amount - still_open) * days_closed + still_open * days_open) / amount
         profit = profit - cost * (rule.funding_rate / _DAYS_PER_YEAR) * days
     return t.mutate(period=_ordinal(t.invoice_date, period), cost_=cost, profit_=profit)
 
