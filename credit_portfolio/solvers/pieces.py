@@ -87,6 +87,27 @@ class Piece:
 
     ``slack`` and ``z`` have shape (2, size), lower bounds first. Where a bound is absent ``has`` is
     0, ``absent`` 1, the slack 1 and the multiplier 0; both are None where all bounds are there.
+
+    Attributes
+    ----------
+    tile, k, m
+        The block of columns, the number of factors, the number of customers (rows come after).
+    own, linear, least : ndarray, shape (size,)
+        2 D, c, and the least curvature: infinite for what may not move.
+    scales : ndarray, shape (2, m)
+        ‖F_i‖ and |c_i|, by which shares weigh in what residuals are held against.
+    moves : ndarray, shape (m,), or None
+        0 for customers with equal bounds; None where there are none.
+    length : float
+        How far the step goes; taken by the next ``look``.
+    base, inverse : ndarray, shape (size,)
+        Set by ``look``: what is left of the slopes but for the bounds' multipliers, and Θ⁻¹.
+    cross : ndarray, shape (2, size)
+        Set by ``predict``: Δs Δz.
+    wanted : ndarray, shape (2, size)
+        Set by ``correct`` and changed by ``bend``: the wanted changes of s z.
+    step, d_slack, d_z : ndarray
+        Set by ``turn``; ``straight`` keeps them from before ``bend``.
     """
 
     tile: Tile

@@ -1,4 +1,4 @@
-"""Returns on a ledger of entries: a discount is money that never came, not a debt and not a loss."""
+"""Returns on a ledger of entries: a discount is money that never came, neither debt nor sale."""
 
 from __future__ import annotations
 
