@@ -145,7 +145,7 @@ def _totals(t: Table, sums: Mapping[str, tuple[Expression, Expression]]) -> Foun
     columns: dict[str, Expression] = {}
     for name, (condition, money) in sums.items():
         condition = condition.fill_null(False)
-        columns[f"{name}_rows"] = condition.cast("int64").sum()
+        columns[f"{name}_rows"] = condition.ifelse(1, 0).sum()
         columns[f"{name}_money"] = money.sum(where=condition)
     row = frame_of(t.aggregate(**columns)).iloc[0]
     return {name: (_whole(row[f"{name}_rows"]), decimal_of(row[f"{name}_money"])) for name in sums}

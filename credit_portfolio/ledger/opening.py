@@ -36,8 +36,10 @@ from credit_portfolio.ledger.profiles import (
     KindRule,
     resolve_entry_profile,
 )
-from credit_portfolio.ledger.quality import LedgerQuality
+from credit_portfolio.ledger.quality import MARK, LedgerQuality
 from credit_portfolio.ledger.reading import Incoming, reading
+from credit_portfolio.ledger.record import FINDINGS
+from credit_portfolio.ledger.repairs import Repairs, for_entries, mended_lines, told_of
 from credit_portfolio.ledger.schema import MONEY, REQUIRED, RESERVED, Profile, plain
 from credit_portfolio.ledger.source import Expression, Table
 
@@ -68,6 +70,22 @@ _FINDINGS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What repairs did to the rows, and whether disputed invoices are held out of every picture.
+
+    Parameters
+    ----------
+    told : tuple
+        Finding, rows and money of each repair that touched a row.
+    hold_out_disputed : bool
+        Whether invoices are left out while they are disputed.
+    """
+
+    told: tuple[tuple[str, int, Decimal], ...] = ()
+    hold_out_disputed: bool = False
+
+
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class EntryLedger(Ledger):
     """A ledger made from entries; :func:`credit_portfolio.open_entries` makes one.
@@ -75,10 +93,12 @@ class EntryLedger(Ledger):
     It is a :class:`credit_portfolio.Ledger` whose ``invoices`` have two further columns,
     ``credited`` (what credit notes took off, no longer in ``amount``) and ``discount``: then
     collected + discount + written_off + open = amount. ``accepted`` holds the accepted entries;
-    ``keep`` computes a picture once, where that can be done without writing to a database.
+    ``keep`` computes a picture once, where that can be done without writing to a database, and
+    ``mended`` says what was repaired.
     """
 
     keep: Store = at_once
+    mended: Mended = Mended()
 
     def unapplied(self) -> pd.DataFrame:
         """Return money and credit on account of each customer, as float64.
@@ -111,7 +131,15 @@ class EntryLedger(Ledger):
         as_of = sources.read_day(day)
         if as_of is None:
             raise ModelError("the day is None; expected a day such as '2013-09-30'")
-        return _pictured(self.accepted, as_of, self.groups, self.currency, self.quality, self.keep)
+        return _pictured(
+            self.accepted,
+            as_of,
+            self.groups,
+            self.currency,
+            self.quality,
+            self.keep,
+            self.mended,
+        )
 
 
 def open_entries(
@@ -130,6 +158,7 @@ def open_entries(
     date_format: str | Sequence[str] | None = None,
     memory_limit: str | None = None,
     temp_directory: str | os.PathLike[str] | None = None,
+    repairs: Repairs | None = None,
 ) -> EntryLedger:
     """Open a ledger of signed entries, judge every one, and see the invoices as of a day.
 
@@ -157,6 +186,9 @@ def open_entries(
         source has no currency column.
     date_format : str or sequence of str, optional
         Overrides the profile's formats of dates in text.
+    repairs : Repairs, optional
+        ``terms`` for invoices without a due date, ``same_customer`` and ``hold_out_disputed``
+        (while they are disputed); what else there is to mend in entries, a profile says.
 
     Returns
     -------
@@ -187,9 +219,14 @@ def open_entries(
     ({'C1': 40.0}, {'C1': 0.0})
     """
     chosen = resolve_entry_profile(profile, write_offs, date_format)
+    if repairs is not None and repairs.terms is not None:
+        due = chosen.columns.get("due_date")
+        if isinstance(due, str):
+            chosen = replace(chosen, may_be_absent=chosen.may_be_absent | {due})
     if (links is None) == (chosen.matching == "links"):
         need = "needs its second table" if links is None else "has no second table"
         raise ModelError(f"profile {chosen.name!r} {need}: {_LINK_HINT[links is None]}")
+    for_entries(repairs)
     day = sources.read_day(as_of)
     asked = None if currency is None else sources._currency_label(currency)
     place = sources._Place(table, schema, separator, memory_limit, temp_directory)
@@ -197,7 +234,7 @@ def open_entries(
     if links is not None:
         second, engine = _links(links, source, chosen, place)
     raw = _bring(source, chosen, place, engine)
-    job = _Job(raw, chosen, tuple(groups), decimal, asked, sources._today())
+    job = _Job(raw, chosen, tuple(groups), decimal, asked, sources._today(), repairs)
     return job.ledger(day, second)
 
 
@@ -411,6 +448,7 @@ class _Job:
     decimal: str | None
     asked: str | None
     today: datetime.date
+    repairs: Repairs | None = None
 
     def lines(self) -> Table:
         raw, incoming = self.raw, self.raw.incoming
@@ -431,7 +469,15 @@ class _Job:
         marks = decimal_marks(raw.table, written, self.decimal, incoming)
         asked = self.asked if self._has_currency(columns) else None
         cells = _Cells(self.profile, marks, incoming.where, asked, self.today)
-        return lines_of(t, columns, self.profile, cells, self._inner())
+        if self.repairs is None:
+            return lines_of(t, columns, self.profile, cells, self._inner())
+        due = self.profile.columns.get("due_date")
+        blank: Expression = ibis.literal(True)
+        if isinstance(due, str) and due in columns:
+            blank = text_of(columns[due], self.profile, due).isnull()
+        t = t.mutate(due_blank=blank)
+        lines = lines_of(t, columns, self.profile, cells, [*self._inner(), "due_blank"])
+        return mended_lines(lines, self.repairs)
 
     def _has_currency(self, columns: Mapping[str, Expression]) -> bool:
         return self.profile.columns.get("currency") in columns
@@ -474,6 +520,10 @@ class _Job:
     def ledger(self, day: datetime.date | None, links: Table | None) -> EntryLedger:
         inner, keep = self._inner(), _Keeper(self.raw)
         lines = keep("entry_lines", self.lines())
+        mended = Mended()
+        if self.repairs is not None:
+            mended = Mended(told_of(lines), self.repairs.hold_out_disputed)
+            lines = lines.drop(*[name for name in lines.columns if name.startswith(MARK)])
         label = self._currency(lines)
         entries = entries_of(lines, self.profile, inner, links, keep)
         judged = judge_entries(keep("entries_read", entries), inner, keep, keep.empty)
@@ -484,7 +534,7 @@ class _Job:
         accepted = keep("entries_accepted", accepted.select(*columns, **named))
         as_of = self._day(accepted, day, quality)
         keep.drop_all_but("entries_accepted")
-        return _pictured(accepted, as_of, self.groups, label, quality, keep)
+        return _pictured(accepted, as_of, self.groups, label, quality, keep, mended)
 
     def _currency(self, lines: Table) -> str:
         """Return the one currency of the sound lines."""
@@ -548,10 +598,17 @@ def _pictured(
     currency: str,
     quality: LedgerQuality,
     keep: Store,
+    mended: Mended,
 ) -> EntryLedger:
     """Return the ledger as known on a day."""
     every = invoices_from_entries(accepted, as_of, groups)
     every = keep(f"invoices_{as_of:%Y%m%d}", every)
+    told = list(mended.told)
+    if mended.hold_out_disputed:
+        held = every.filter(every.disputed)
+        row = frame_of(held.aggregate(rows=held.count(), money=held.open.sum())).iloc[0]
+        told.append(("held_out_disputed", int(row["rows"]), _decimal(row["money"])))
+        every = every.filter(~every.disputed)
     invoices = every.filter(every.amount > 0)
     t = every
     sums: dict[str, Expression] = {
@@ -578,7 +635,7 @@ def _pictured(
         quality,
         rows_after_as_of=int(after["rows"]),
         amount_after_as_of=_decimal(after["money"]),
-        findings=_findings(accepted, every, as_of, known),
+        findings=_with_told(told, _findings(accepted, every, as_of, known)),
         control_totals=totals,
         as_of=as_of,
     )
@@ -593,7 +650,17 @@ def _pictured(
         n_customers=int(known["customers"]),
         accepted=accepted,
         keep=keep,
+        mended=mended,
     )
+
+
+def _with_told(told: Sequence[tuple[str, int, Decimal]], findings: pd.DataFrame) -> pd.DataFrame:
+    """Return findings with the lines of repairs before them."""
+    meanings = {**FINDINGS, "held_out_disputed": "Disputed on as_of, with what is open of them: in "
+                "no figure of the ledger."}  # fmt: skip
+    lines = [(name, rows, money, meanings[name]) for name, rows, money in told if rows]
+    lines += findings.itertuples(index=False, name=None)
+    return pd.DataFrame(lines, columns=["finding", "rows", "amount", "meaning"])
 
 
 def _count(condition: Expression) -> Expression:

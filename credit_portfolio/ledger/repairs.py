@@ -18,7 +18,7 @@ import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
 from credit_portfolio.ledger import currency
-from credit_portfolio.ledger.positions import MONEY_TYPE
+from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
 from credit_portfolio.ledger.profiles import Sides
 from credit_portfolio.ledger.quality import MARK, MONEY_PLACES
 from credit_portfolio.ledger.schema import plain
@@ -295,12 +295,8 @@ def repaired(
         settled = parsed.settled_date.notnull()
         changed[f"{MARK}netted_with_payables"] = _any(marks) & settled
     if repairs.same_customer:
-        known = list(repairs.same_customer)
-        changed["customer_id"] = ibis.cases(
-            *((parsed.customer_id == child, to_) for child, to_ in repairs.same_customer.items()),
-            else_=parsed.customer_id,
-        )
-        changed[f"{MARK}merged_customers"] = parsed.customer_id.isin(known).fill_null(False)
+        changed["customer_id"], touched = _merged(parsed, repairs.same_customer)
+        changed[f"{MARK}merged_customers"] = touched
     if repairs.due_dates:
         due = _due(parsed, repairs, cells)
         blank = parsed.due_date_blank & parsed.due_date.isnull()
@@ -423,6 +419,89 @@ def refusal(judged: Table) -> Expression:
             rule = (product.abs() >= _MOST_MONEY).fill_null(False).ifelse("amount_too_large", rule)
             rule = judged[name].isnull().ifelse("no_rate", rule)
     return rule
+
+
+# What a repair of invoices has to be in a ledger of entries.
+_IN_ENTRIES = {
+    "terms_column": "a profile with base_date and due_days",
+    "rates": "one ledger for each currency, with currency=",
+    "vat_rate": "amounts of one kind in the source",
+    "vat_column": "amounts of one kind in the source",
+    "sides": "a profile with sides",
+    "set_apart": "a profile whose kinds leave such rows out: they are rejected as unmapped_row",
+    "netted": "a KindRule that makes such rows payments",
+}
+
+
+def for_entries(repairs: Repairs | None) -> None:
+    """Refuse repairs that mean something else in a ledger of entries.
+
+    Raises
+    ------
+    ModelError
+        Naming what to pass instead.
+    """
+    for name, instead in _IN_ENTRIES.items():
+        given = getattr(repairs, name, None)
+        if given is not None and (name == "rates" or given):
+            raise ModelError(
+                f"{name} is for a ledger of one row an invoice; expected in a ledger of entries: "
+                f"{instead}"
+            )
+
+
+def mended_lines(lines: Table, repairs: Repairs) -> Table:
+    """Return the lines of a ledger of entries with customers merged and due dates filled in.
+
+    Parameters
+    ----------
+    lines : table expression
+        From ``lines.lines_of``, with ``due_blank``: whether the source says no due date.
+    repairs : Repairs
+
+    Returns
+    -------
+    table expression
+        The same lines without ``due_blank``, with a column ``mark_…`` for each finding.
+    """
+    changed: dict[str, Expression] = {}
+    if repairs.same_customer:
+        changed["customer_id"], touched = _merged(lines, repairs.same_customer)
+        changed[f"{MARK}merged_customers"] = touched
+    if repairs.terms is not None:
+        blank = lines.due_blank & lines.due_date.isnull() & (lines.kind == "invoice")
+        blank = blank.fill_null(False)
+        due = due_on(lines.booking_date, _terms(repairs.terms))
+        changed["due_date"] = blank.ifelse(due, lines.due_date)
+        changed[f"{MARK}due_date_from_terms"] = blank & due.notnull()
+    return lines.mutate(**changed).drop("due_blank")
+
+
+def told_of(lines: Table) -> tuple[tuple[str, int, Decimal], ...]:
+    """Return finding, rows and money of what was mended in lines that are sound so far."""
+    marks = [name for name in lines.columns if name.startswith(MARK)]
+    if not marks:
+        return ()
+    sound = lines.filter(lines.fault == "")
+    sums: dict[str, Expression] = {}
+    for name in marks:
+        sums[f"{name}_rows"] = sound[name].ifelse(1, 0).sum()
+        sums[f"{name}_money"] = sound.amount.sum(where=sound[name])
+    row = frame_of(sound.aggregate(**sums)).iloc[0]
+    found = []
+    for name in marks:
+        rows, money = row[f"{name}_rows"], row[f"{name}_money"]
+        if not pd.isna(rows) and rows:
+            money = Decimal(0) if pd.isna(money) else money
+            found.append((name.removeprefix(MARK), int(rows), money))
+    return tuple(found)
+
+
+def _merged(t: Table, same: Mapping[str, str]) -> tuple[Expression, Expression]:
+    """Return the customer that each row counts for, and whether it is another than it names."""
+    cases = [(t.customer_id == child, ibis.literal(parent)) for child, parent in same.items()]
+    touched = t.customer_id.isin(list(same)).fill_null(False)
+    return ibis.cases(*cases, else_=t.customer_id), touched
 
 
 def refuse_without_rate(rejected: pd.DataFrame, where: str) -> None:

@@ -16,6 +16,7 @@ from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.ledger.currency import daily_rates
 from credit_portfolio.ledger.examination import examine, exposures, possible_copies
 from credit_portfolio.ledger.identities import look_alikes
+from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.profiles import Sides
 from credit_portfolio.ledger.repairs import MOST_MERGED, Repairs, Terms
 from credit_portfolio.ledger.source import open_ledger
@@ -413,3 +414,77 @@ def test_orders_name_each_customer_once_and_as_text(book):
         exposures(ledger, pd.Series([1, 2], index=[1, 2]))
     with pytest.raises(TypeError, match="Series"):
         exposures(ledger, {"C1": 1})
+
+
+# --- entries ------------------------------------------------------------------------------------
+
+
+def entries_of(*rows: tuple[str, ...]) -> pd.DataFrame:
+    names = "customer_id document against_document kind booking_date due_date end_date amount"
+    return pd.DataFrame(rows, columns=names.split())
+
+
+BOOKED = entries_of(
+    ("7", "I1", "", "invoice", "2024-01-31", "", "", "100"),
+    ("07", "I2", "", "invoice", "2024-01-31", "2024-02-05", "", "50"),
+    ("07", "I3", "", "invoice", "2024-01-31", "soon", "", "9"),
+    ("7", "P1", "I2", "payment", "2024-02-10", "", "", "-20"),
+    ("7", "P2", "", "payment_on_account", "2024-02-10", "", "", "-30"),
+    ("07", "D1", "I1", "dispute", "2024-02-15", "", "2024-03-15", ""),
+)
+
+
+def findings_of(ledger) -> dict[str, tuple[int, Decimal]]:
+    frame = ledger.quality.findings
+    return {name: (rows, money) for name, rows, money, _ in frame.itertuples(index=False)}
+
+
+def test_entries_take_terms_and_merged_customers():
+    repairs = Repairs(terms=Terms(10, "before"), same_customer={"7": "07"})
+    ledger = open_entries(BOOKED, as_of="2024-02-20", repairs=repairs)
+    frame = ledger.to_frame().set_index("invoice_id")
+    assert frame["due_date"].dt.strftime("%m-%d").to_dict() == {"I1": "02-10", "I2": "02-05"}
+    assert ledger.exposure().to_dict() == {"07": 130.0}
+    assert ledger.unapplied().loc["07", "unapplied_cash"] == 30
+    assert ledger.quality.rejected["rule"].tolist() == ["unreadable_due_date"]  # "soon" is no blank
+    found = findings_of(ledger)
+    assert found["due_date_from_terms"] == (1, Decimal(100))
+    assert found["merged_customers"] == (3, Decimal(50))
+    assert "paid_by_another_customer" not in found
+    assert findings_of(ledger.on("2024-02-05"))["due_date_from_terms"] == (1, Decimal(100))
+
+
+def test_entries_hold_out_invoices_while_they_are_disputed():
+    ledger = open_entries(
+        BOOKED, as_of="2024-02-20", repairs=Repairs(terms=30, hold_out_disputed=True)
+    )
+    assert ledger.exposure().to_dict() == {"07": 30.0}
+    assert findings_of(ledger)["held_out_disputed"] == (1, Decimal(100))
+    assert ledger.quality.control_totals.loc["open", "money"] == 30
+    later = ledger.on("2024-03-15")
+    assert later.exposure().to_dict() == {"07": 30.0, "7": 100.0}
+    assert "held_out_disputed" not in findings_of(later)
+
+
+def test_entries_without_a_column_of_due_dates_take_terms():
+    frame = BOOKED.iloc[:1].drop(columns=["due_date", "end_date"])
+    with pytest.raises(DataError, match="due_date"):
+        open_entries(frame)
+    ledger = open_entries(frame, repairs=Repairs(terms=1))
+    assert str(ledger.to_frame()["due_date"][0].date()) == "2024-02-01"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rates": pd.DataFrame()}, "one ledger for each currency"),
+        ({"terms_column": "t", "terms_codes": {"a": 1}}, "due_days"),
+        ({"vat_rate": 0.19}, "one kind"),
+        ({"sides": Sides("x", ("S",), ("H",))}, "a profile with sides"),
+        ({"set_apart": {"x": ("A",)}}, "unmapped_row"),
+        ({"netted": {"x": ("A",)}}, "KindRule"),
+    ],
+)
+def test_what_a_profile_has_to_say_is_no_repair_of_entries(options, words):
+    with pytest.raises(ModelError, match=words):
+        open_entries(BOOKED, repairs=Repairs(**options))
