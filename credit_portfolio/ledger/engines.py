@@ -20,6 +20,7 @@ import duckdb
 import ibis
 import ibis.common.exceptions
 import ibis.expr.operations as ops
+import numpy as np
 
 from credit_portfolio.errors import (
     CreditPortfolioError,
@@ -147,6 +148,50 @@ def store(engine: Any, name: str, table: Table) -> Table:
     with computing():
         engine.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {engine.compile(table)}")
     return ops.DatabaseTable(name, schema=table.schema(), source=engine).to_expr()
+
+
+MOST_SORTED = 2**27
+"""Rows of which numbers are sorted in memory, in one GiB; beyond, the engine groups and spills."""
+
+
+def twice(column: Table, most: int = MOST_SORTED) -> Any:
+    """Return the hashes of the texts in a column of DuckDB that come more than once.
+
+    Sorting a number a row takes a third of the time of DuckDB's grouping, and less memory.
+
+    Parameters
+    ----------
+    column : table expression
+        One column of text; NULL does not count.
+    most : int
+        Up to how many rows.
+
+    Returns
+    -------
+    ndarray of int64, sorted, or None
+        As ``hash`` of Ibis gives them; None where there are more rows, or in another engine.
+    """
+    engine = column._find_backend()
+    if engine.name != "duckdb":
+        return None
+    (name,) = column.columns
+    parts, rows = [], 0
+    with computing():
+        # The hash of Ibis 12.0 takes a detour by text for the same bits.
+        asked = f'SELECT hash("{name}") AS key FROM ({engine.compile(column)})'
+        found = engine.con.sql(f'{asked} WHERE "{name}" IS NOT NULL').to_arrow_reader(2**20)
+        for batch in found:
+            rows += batch.num_rows
+            if rows > most:
+                found.close()
+                return None
+            parts.append(batch.column(0).to_numpy(zero_copy_only=False))
+    if not parts:
+        return np.zeros(0, dtype=np.int64)
+    keys = np.concatenate(parts).view(np.int64)
+    del parts
+    keys.sort()
+    return np.unique(keys[1:][keys[1:] == keys[:-1]])
 
 
 def drop(engine: Any, *names: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import ibis
 
+from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
 from credit_portfolio.ledger.quality import BLANK, RULE, first_broken
 from credit_portfolio.ledger.repairs import refusal, scaled
@@ -74,8 +75,7 @@ def doubled(
     keep : callable
         Computes a small table once where that is allowed, and else gives it back.
     """
-    known = ids.filter(ids.invoice_id.notnull())
-    suspects = _several(known.select(key=known.invoice_id.hash()), "key", keep)
+    suspects = _suspects(ids, keep)
     if suspects is None:
         return None
     clean = judged.filter(judged.rule == "")
@@ -85,6 +85,16 @@ def doubled(
         return None
     rows = clean.filter(ids(clean))
     return Doubled(ids, keep("copies", _verdicts(rows, groups, places)))
+
+
+def _suspects(ids: Table, keep: Keep) -> Callable[[Table], Any] | None:
+    """Return whether the number of a row's id, its ``key``, comes more than once."""
+    keys = engines.twice(ids.select("invoice_id"))
+    if keys is not None and len(keys) <= MOST_LISTED:
+        listed = keys.tolist()
+        return (lambda table: table.key.isin(listed)) if listed else None
+    known = ids.filter(ids.invoice_id.notnull())
+    return _several(known.select(key=known.invoice_id.hash()), "key", keep)
 
 
 def _several(column: Table, name: str, keep: Keep) -> Callable[[Table], Any] | None:
