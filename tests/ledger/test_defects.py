@@ -5,13 +5,16 @@ Each test ends with the line of the quality record that tells the defect, in row
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.ledger.examination import (
+    EXAMINED,
     examine,
     exposures,
     first_complete_month,
@@ -20,6 +23,7 @@ from credit_portfolio.ledger.examination import (
 from credit_portfolio.ledger.identities import look_alikes
 from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.profiles import Sides
+from credit_portfolio.ledger.quality import REPAIR_RULES
 from credit_portfolio.ledger.repairs import Repairs, Terms
 from credit_portfolio.ledger.source import open_ledger
 
@@ -465,3 +469,23 @@ def test_dates_of_two_formats_that_share_no_text_are_told_and_none_is_in_doubt(i
     quality = open_ledger(path).quality
     assert any("fit '%d.%m.%Y', not '%Y-%m-%d'" in note for note in quality.notes)
     assert "dates_in_doubt" not in quality.findings["finding"].tolist()
+
+
+# --- the page about them ------------------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "ledger_defects.md"
+
+
+def test_the_page_names_every_line_that_the_record_can_have():
+    text = PAGE.read_text(encoding="utf-8")
+    names = [rule.name for rule in REPAIR_RULES if rule.name != "no_rate"]  # which is an error
+    names += EXAMINED
+    missing = [name for name in names if f"`{name}`" not in text]
+    assert missing == []
+
+
+def test_the_page_names_a_test_for_each_of_the_seventeen():
+    own = Path(__file__).read_text(encoding="utf-8")
+    named = re.findall(r"`(test_(\d+)_[a-z_]*)…`", PAGE.read_text(encoding="utf-8"))
+    assert {int(number) for _, number in named} == set(range(1, 18))
+    assert [start for start, _ in named if f"def {start}" not in own] == []
