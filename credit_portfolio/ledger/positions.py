@@ -6,6 +6,7 @@ Nothing dated after that day is used. All sums run in the engine, on exact decim
 from __future__ import annotations
 
 import datetime
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -105,7 +106,9 @@ def arrow_of(table: Table) -> Any:
     """Return a computed table of PyArrow; an engine's complaints become errors of our own."""
     from credit_portfolio.ledger.engines import computing
 
-    with computing():
+    with computing(), warnings.catch_warnings():
+        # Spark 4.0 hands over in a way that pandas has since deprecated.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
         return table.to_pyarrow()
 
 

@@ -13,6 +13,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import warnings
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +26,10 @@ from hypothesis import Phase, given, settings, strategies as st
 
 from credit_portfolio.errors import DataError, MissingDependencyError, ModelError, OutputError
 from credit_portfolio.ledger import engines, judging
+from credit_portfolio.ledger.examination import examine, exposures, possible_copies
+from credit_portfolio.ledger.identities import look_alikes
 from credit_portfolio.ledger.opening import open_entries
+from credit_portfolio.ledger.repairs import Repairs, Terms
 from credit_portfolio.ledger.source import open_ledger
 from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
@@ -126,7 +130,6 @@ def spark() -> Iterator[object]:
     pytest.importorskip("pyspark", reason="pyspark is not installed")
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java, which is not installed")
-    import warnings
 
     import ibis
     from pyspark.sql import SparkSession
@@ -183,7 +186,15 @@ def in_spark(spark, frame: pd.DataFrame, types: dict[str, str]):
     return spark.table("receivables")
 
 
-ENGINES = ["parquet", "duckdb file", "postgres", "spark"]
+# The wire of Spark leaves sockets to the garbage collector, and pytest hears of it.
+SPARK = pytest.param(
+    "spark",
+    marks=[
+        pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+        pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    ],
+)
+ENGINES = ["parquet", "duckdb file", "postgres", SPARK]
 
 
 @pytest.fixture
@@ -385,6 +396,98 @@ def test_every_engine_judges_and_pictures_entries_alike(engine, opened):
     assert reference.on("2024-01-25").unapplied()["unapplied_cash"].to_dict() == {
         "0000000001": 1480.0
     }
+
+
+MENDED = Repairs(
+    terms=Terms(10, "before"),
+    same_customer={"7": "007"},
+    vat_rate="0.19",
+    set_apart={"region": ("south",)},
+    netted={"region": ("north",)},
+    hold_out_disputed=True,
+)
+
+
+def a_book_to_mend() -> pd.DataFrame:
+    """Return the large book with blank due dates and invoices that were keyed twice."""
+    frame = a_large_book(200)
+    frame.loc[frame.index[:200:4], "due_date"] = ""
+    again = frame.iloc[1:60:5].copy()
+    again["invoice_id"] += "-2"
+    return pd.concat([frame, again], ignore_index=True)
+
+
+@pytest.mark.parametrize("engine", ["postgres", SPARK])
+def test_every_engine_mends_and_examines_alike(engine, opened):
+    seen = {}
+    for one in ("parquet", engine):
+        ledger = opened(one, a_book_to_mend(), {}, as_of=AS_OF, repairs=MENDED)
+        examined = examine(ledger, names="region", vat_rates=("0.19",))
+        alike = look_alikes(ledger, "region").values.tolist()
+        copies = possible_copies(ledger).values.tolist()
+        seen[one] = (picture(examined), alike, copies, exposures(ledger).to_dict())
+    found = {line[0] for line in seen["parquet"][0]["findings"]}
+    assert found >= {
+        "due_date_from_terms",
+        "merged_customers",
+        "taken_without_tax",
+        "netted_with_payables",
+        "maybe_rekeyed",
+        "one_name_several_ids",
+        "before_first_complete_month",
+    }
+    assert seen[engine] == seen["parquet"]
+
+
+RATES = [("USD", day, "0.91" if day < 20 else "0.9050") for day in range(1, 29)]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres", SPARK])
+def test_rates_in_a_table_of_the_same_connection_convert_in_every_engine(engine, request):
+    import ibis
+
+    rows = [
+        ("C1", "1", "2024-02-19", "2024-03-20", "100.00", "usd"),
+        ("C1", "2", "2024-02-20", "2024-03-20", "100.00", "USD"),
+        ("C2", "3", "2024-02-20", "2024-03-20", "1.10", "EUR"),
+    ]
+    names = ["customer_id", "invoice_id", "invoice_date", "due_date", "amount", "currency"]
+    book = pd.DataFrame(rows, columns=names)
+    rates = pd.DataFrame(
+        [(c, datetime.date(2024, 2, d), Decimal(r)) for c, d, r in RATES],
+        columns=["currency", "date", "rate"],
+    )
+    types = {"date": "date", "rate": "numeric(18,4)"}
+    if engine == "postgres":
+        con = request.getfixturevalue("postgres")
+        put_into_postgres(con, book, {}, "receivables")
+        put_into_postgres(con, rates, types, "rates")
+        place = ibis.postgres.from_connection(con)
+        table, known = place.table("receivables"), place.table("rates")
+    elif engine == "spark":
+        spark = request.getfixturevalue("spark")
+        in_spark(spark, rates, types)
+        spark._session.table("receivables").createOrReplaceTempView("rates")
+        known, table = spark.table("rates"), in_spark(spark, book, {})
+    else:
+        con = duckdb.connect()
+        con.register("book", book.astype(object))
+        con.execute("CREATE TABLE receivables AS SELECT * FROM book")
+        con.execute("CREATE TABLE rates (currency text, date date, rate decimal(18, 4))")
+        con.executemany("INSERT INTO rates VALUES (?, ?, ?)", rates.values.tolist())
+        place = ibis.duckdb.from_connection(con)
+        with warnings.catch_warnings():  # Ibis 12.0 asks in a way that DuckDB has since deprecated
+            warnings.simplefilter("ignore", DeprecationWarning)
+            table, known = place.table("receivables"), place.table("rates")
+    ledger = open_ledger(table, currency="EUR", repairs=Repairs(rates=known))
+    assert ledger.exposure().to_dict() == {"C1": 91.0 + 90.5, "C2": 1.1}
+    line = ledger.quality.findings.set_index("finding").loc["converted"]
+    assert (line["rows"], line["amount"]) == (2, Decimal("181.50"))
+    with pytest.raises(ModelError, match="pass the rates as a table of Ibis"):
+        open_ledger(table, currency="EUR", repairs=Repairs(rates=rates))
+    short = known.filter(known.date < datetime.date(2024, 2, 20))
+    with pytest.raises(DataError, match=r"1 rows .* no rate of 'USD' for '2024-02-20'"):
+        open_ledger(table, currency="EUR", repairs=Repairs(rates=short))
 
 
 # --- any day from what was accepted -------------------------------------------------------------
