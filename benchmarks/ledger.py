@@ -371,7 +371,7 @@ def compare(folder: Path, ways: list[str], runs: int) -> dict[str, list[dict[str
 def table_of(taken: dict[str, list[dict[str, float]]]) -> list[str]:
     """Return the lines of the table: seconds, their spread, memory, and ratios to the package."""
     own = statistics.median(run["seconds"] for run in taken["package"])
-    head = f"{'':38}{'seconds':>9}{'(least to most)':>18}{'cores x s':>11}"
+    head = f"{'':38}{'seconds':>9}{'(least to most)':>20}{'cores x s':>11}"
     lines = [f"{head}{'peak MiB':>10}{'x package':>11}"]
     for way, runs in taken.items():
         times = [run["seconds"] for run in runs]
@@ -379,7 +379,7 @@ def table_of(taken: dict[str, list[dict[str, float]]]) -> list[str]:
         spread = f"({min(times):.2f} to {max(times):.2f})"
         peak = mebi(max(run["bytes"] for run in runs))
         work = statistics.median(run["processor"] for run in runs)
-        line = f"{NAMES[way]:38}{middle:9.2f}{spread:>18}{work:11.1f}"
+        line = f"{NAMES[way]:38}{middle:9.2f}{spread:>20}{work:11.1f}"
         lines.append(f"{line}{peak:10,.0f}{middle / own:11.2f}")
     ratio = own / statistics.median(run["seconds"] for run in taken["sql"])
     lines.append(f"package, opening and panel, to SQL by hand: {ratio:.2f}")
