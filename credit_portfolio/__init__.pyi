@@ -10,6 +10,12 @@ from .errors import (
 )
 from .evaluation.intervals import ReturnIntervals as ReturnIntervals
 from .evaluation.targets import Targets as Targets
+from .ledger.examination import (
+    examine as examine,
+    exposures as exposures,
+    possible_copies as possible_copies,
+)
+from .ledger.identities import look_alikes as look_alikes
 from .ledger.indicators import (
     concentration as concentration,
     indicators as indicators,
@@ -22,6 +28,7 @@ from .ledger.profiles import (
     Sides as Sides,
     settlement_profile as settlement_profile,
 )
+from .ledger.repairs import Repairs as Repairs, Terms as Terms
 from .ledger.schema import Profile as Profile
 from .ledger.source import Ledger as Ledger, open_ledger as open_ledger
 from .limits import (
