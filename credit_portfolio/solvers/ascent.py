@@ -31,8 +31,9 @@ NARROWER, LEAST_NEAR = 5.0, 10
 NEWTON_STEPS = 20
 # Sums of a million rounded products: below this a further step only moves the rounding.
 _FINE_ENOUGH = 3e-13
-# From here on a step squares the error, and the Hessian of the step before does as well.
-_NEARLY = 1e-3
+# From here on a step squares the error, and the Hessian of the step before does as well; from there
+# on no step is too long, and what a line search would see is rounding.
+_NEARLY, _NEARER = 1e-3, 1e-6
 # A whole step is taken as long as the dual then falls less steeply than it rose at first; one that
 # is cut ends where it hardly rises or falls any more.
 _STEEP, _FLAT = 0.5, 0.1
@@ -133,6 +134,10 @@ def newton(book: Book, nu: Vector, seen: Response, tolerance: float) -> tuple[Ve
             return nu, step
         least, gram = min(least, error), seen.gram if seen.gram.size else gram
         turn = turn_of(book.frame, replace(seen, gram=gram), nu)
+        if error <= _NEARER:
+            nu = moved(book.frame, nu, turn, 1.0)
+            seen = book.see(nu, None, 0.0)
+            continue
         start = rising(book.frame, nu, turn, 0.0, float(turn @ seen.pushed))
         nu, seen = _step(book, nu, turn, abs(start), sure if error > _NEARLY else None, 0.0)
     return None

@@ -73,6 +73,8 @@ SAMPLE_TOLERANCE = 1e-3
 # so that the same program gives the same answer, bit for bit.
 SEED = 20240607
 ROUNDS = 8
+# From an earlier answer two rounds with the few nearest do, or steps on the dual come first.
+_AT_ONCE = 2
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 SMOOTH = 0.1
 # Sifting needs so many times as many customers as it looks at in the least.
@@ -188,7 +190,13 @@ def _settle(
         seen = book.see(nu, None, 0.0)
     if 2 * seen.between > n // 2 or ROOM * LEAST_NEAR * nu.size > n:
         return
+    if doubt is None:  # multipliers of much the same program: the few nearest may do
+        least = float(LEAST_NEAR * nu.size)
+        sifted = _sift(book, nu, Doubt.none(columns.q), least, tolerance, _AT_ONCE)
+        if sifted is not None:
+            yield sifted
     if doubt is None or smooth:  # what was seen last was without doubt
+        book.see(nu, None, 0.0)
         doubt = doubt or Doubt.at(program, book.slope, nu[k:])
         seen = book.see(nu, doubt, BAND / NARROWER)
     nu, doubt, fraction = approach(book, nu, seen, doubt)
@@ -229,14 +237,16 @@ class _Book:
 # --- sifting ------------------------------------------------------------------------------------
 
 
-def _sift(book: _Book, nu: Vector, doubt: Doubt, near: float, tolerance: float) -> Candidate | None:
+def _sift(
+    book: _Book, nu: Vector, doubt: Doubt, near: float, tolerance: float, rounds: int = 0
+) -> Candidate | None:
     """Solve for the customers near the edge, the others held at their bounds, until none moves."""
     least = LEAST_NEAR * nu.size
     size, added = max(int(near), least), np.empty(0, dtype=np.intp)
     if not np.array_equal(nu, book.nu):
         book.see(nu, None, 0.0)
     sizes = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds or ROUNDS):
         size = max(size, 2 * book.seen.between, 2 * added.size)
         if size > book.n // 2:
             return None
