@@ -1,6 +1,7 @@
 """Write the results page of the documentation: ``python -m benchmarks.page``.
 
-Takes a quarter of an hour, or longer with ``--ten-million``, which needs 8 GB of memory.
+Takes a quarter of an hour, also with ``--ten-million``, which needs 8 GB of memory. ``--sweeps``
+measures the sweeps again and leaves the rest of the page as it is.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ Medians, in a fresh process for each size.
 
 {slopes}
 
+{sweeps}"""
+SWEEPS = """\
 ## A sweep of targets
 
 The target of one interval moves in 50 steps, each solved from the one before (`start=`).
@@ -60,20 +63,31 @@ The target of one interval moves in 50 steps, each solved from the one before (`
 """
 
 
+def swept() -> str:
+    """Measure the sweeps and lay their section out."""
+    found = []
+    for line in sweep.lines(sweep.SWEPT):
+        found.append(line)
+        print(line, flush=True)
+    return SWEEPS.format(sweep="\n".join(found))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ten-million", action="store_true", help="also 10,000,000 customers")
+    parser.add_argument("--sweeps", action="store_true", help="only the sweeps, on the page there")
     asked = parser.parse_args()
+    if asked.sweeps:
+        page, _, _ = PAGE.read_text(encoding="utf-8").partition(SWEEPS.splitlines()[0])
+        PAGE.write_text(page + swept(), encoding="utf-8")
+        return
     machine = measure.machine(solver_peers.LIBRARIES)  # before the load is our own
     sizes = scaling.SIZES | scaling.TEN_MILLION if asked.ten_million else scaling.SIZES
     grown = []
     for row in scaling.rows(sizes):
         grown.append(row)
         print(list(scaling.lines([row]))[-1], row.get("message", ""), flush=True)
-    swept = []
-    for line in sweep.lines(sweep.SWEPT):
-        swept.append(line)
-        print(line, flush=True)
+    sweeps = swept()
     met = []
     for row in solver_peers.rows(solver_peers.SHOWN):
         met.append(row)
@@ -84,7 +98,7 @@ def main() -> None:
         ratios="\n".join(f"- {line}" for line in solver_peers.ratios(met)),
         scaling="\n".join(scaling.lines(grown)),
         slopes="\n".join(f"- {line}" for line in scaling.slopes(grown)),
-        sweep="\n".join(swept),
+        sweeps=sweeps,
     )
     PAGE.write_text(page, encoding="utf-8")
     print(f"wrote {PAGE.name}")
