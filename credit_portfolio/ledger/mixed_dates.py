@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from credit_portfolio.ledger.parsing import _shape, days_that_are
+from credit_portfolio.ledger.parsing import days_that_are, shape_of
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.quality import LedgerQuality
 from credit_portfolio.ledger.record import FINDINGS
@@ -69,7 +69,7 @@ def mixed_dates(
     """
     notes: list[str] = []
     doubtful: list[str] = []
-    shapes = {_shape(form) for form in formats}
+    shapes = {shape_of(form) for form in formats}
     for name, column in columns.items():
         cells = rejected.loc[rejected["rule"] == f"unreadable_{name}", column].dropna()
         cells = cells.head(_MOST_TRIED)
@@ -84,7 +84,7 @@ def mixed_dates(
             f"ones fit {best!r}, not {known}; pass date_format=[{known}, {best!r}] if both are "
             "meant"
         )
-        if _shape(best) in shapes:
+        if shape_of(best) in shapes:
             doubtful.append(name)
     return notes, doubtful
 

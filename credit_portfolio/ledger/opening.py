@@ -29,7 +29,7 @@ from credit_portfolio.ledger.entries import (
     unapplied_on,
 )
 from credit_portfolio.ledger.lines import entries_of, lines_of, text_of
-from credit_portfolio.ledger.parsing import _date, _money, decimal_marks
+from credit_portfolio.ledger.parsing import decimal_marks, read_date, read_money
 from credit_portfolio.ledger.positions import Ledger, frame_of
 from credit_portfolio.ledger.profiles import (
     EntryProfile,
@@ -423,11 +423,11 @@ class _Cells:
     today: datetime.date
 
     def day(self, column: Expression, name: str) -> tuple[Expression, Expression]:
-        found, blank, _ = _date(column, self.profile.date_formats, name, self.where)
+        found, blank, _ = read_date(column, self.profile.date_formats, name, self.where)
         return found, blank
 
     def money(self, column: Expression, name: str) -> tuple[Expression, Expression]:
-        value, state, _ = _money(column, self.marks, name, self.where)
+        value, state, _ = read_money(column, self.marks, name, self.where)
         return value, state
 
     def implausible(self, day: Expression) -> Expression:

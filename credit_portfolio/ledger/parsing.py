@@ -87,7 +87,7 @@ def parse(
         fields[name] = text
     timed = ibis.literal(False)
     for name in DATES:
-        day, blank, hours = _date(columns.get(name), profile.date_formats, name, incoming.where)
+        day, blank, hours = read_date(columns.get(name), profile.date_formats, name, incoming.where)
         fields[name] = day
         fields[f"{name}_blank"] = blank
         timed = timed | hours
@@ -98,7 +98,7 @@ def parse(
         implausible = implausible | outside.fill_null(False)
     rounded = ibis.literal(False)
     for name in MONEY:
-        value, state, inexact = _money(columns.get(name), marks, name, incoming.where)
+        value, state, inexact = read_money(columns.get(name), marks, name, incoming.where)
         fields[name] = value
         fields[f"{name}_state"] = state
         rounded = rounded | inexact
@@ -267,12 +267,12 @@ def day_in_text(text: Expression, form: str) -> Expression:
     return fits.ifelse(ibis.date(year, month, day), ibis.null("date"))
 
 
-def _shape(form: str) -> str:
+def shape_of(form: str) -> str:
     """Return what all texts of a format look like: D for digits, A for letters, marks as they are.
 
     Formats of two shapes have no text in common.
 
-    >>> _shape("%Y-%m-%d 00:00:00") == _shape("%d-%m-%Y %H:%M:%S")
+    >>> shape_of("%Y-%m-%d 00:00:00") == shape_of("%d-%m-%Y %H:%M:%S")
     True
     """
     marks = []
@@ -287,7 +287,7 @@ def _shape(form: str) -> str:
     return re.sub(r"([AD])\1+", r"\1", "".join(marks))
 
 
-def _date(
+def read_date(
     column: Expression | None, formats: tuple[str, ...], name: str, where: str
 ) -> tuple[Expression, Expression, Expression]:
     """Return the day (NULL when blank or unreadable), blank or not, and whether hours went."""
@@ -309,9 +309,9 @@ def _date(
     text = column.cast("string").strip()
     days = {form: day_in_text(text, form) for form in formats}
     first = ibis.coalesce(*days.values()) if len(days) > 1 else days[formats[0]]
-    shapes = [_shape(form) for form in formats]
+    shapes = [shape_of(form) for form in formats]
     for place, form in enumerate(formats):
-        if _shape(form) in shapes[:place]:
+        if shape_of(form) in shapes[:place]:
             # Two formats that read two days out of one text: not for us to choose.
             first = (days[form] == first).fill_null(True).ifelse(first, ibis.null("date"))
     return first, text.fill_null("") == "", never
@@ -369,7 +369,7 @@ def decimal_marks(
     return Marks(mark, lone_group=lone_group, lone_decimal=not others)
 
 
-def _money(
+def read_money(
     column: Expression | None, marks: Marks, name: str, where: str
 ) -> tuple[Expression, Expression, Expression]:
     """Return the value (NULL unless readable), its state, and whether it was rounded."""

@@ -186,8 +186,8 @@ def in_spark(spark, frame: pd.DataFrame, types: dict[str, str]):
     return spark.table("receivables")
 
 
-# The wire of Spark leaves sockets to the garbage collector, and pytest hears of it; PySpark 4.0 asks
-# pandas 3 for copies by a word that is going out of use.
+# The wire of Spark leaves sockets to the garbage collector, and pytest hears of it; PySpark 4.0
+# asks pandas 3 for copies by a word that is going out of use.
 SPARK = pytest.param(
     "spark",
     marks=[

@@ -227,7 +227,7 @@ def test_unreadable_files_are_data_errors(tmp_path, content, words):
 
 
 def test_other_kinds_of_source_are_type_errors():
-    with pytest.raises(TypeError, match="source is a DataFrame, a path, .*, not list"):
+    with pytest.raises(TypeError, match=r"source is a DataFrame, a path, .*, not list"):
         open_ledger([1, 2])
 
 
