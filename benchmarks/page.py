@@ -33,7 +33,7 @@ has caps of very different sizes.
 
 Every solver meets every program in a fresh process, after solving a small one. Seconds are medians
 and cover everything from the program's arrays to the answer, for `cvxpy` its modelling too. The
-unit of *÷ pull* is one product $K^\\top v$ by two threads in the same process. *Memory* is the peak
+unit of *÷ pull* is one product Kᵀv by two threads in the same process. *Memory* is the peak
 while solving, with the program's own arrays as one. *Objective* is relative to ours. *Certificate*
 is [ours](program.md#the-certificate) for every answer; ✗ marks those above 10⁻⁹. PyPortfolioOpt and
 skfolio tell no multipliers, so that only their rows can be judged. cvxcla traces the whole
