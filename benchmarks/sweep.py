@@ -19,7 +19,7 @@ from benchmarks import measure
 from benchmarks.registry import SPECS, program
 from credit_portfolio.program.program import CreditProgram
 
-SWEPT = ["common-10k", "idiosyncratic-10k", "common-100k", "idiosyncratic-100k"]
+SWEPT = [f"{family}-{n}" for n in ("1k", "10k", "100k") for family in ("common", "idiosyncratic")]
 POINTS, ROW, TIGHTENED = 50, 3, 0.97
 COLD_RUNS = 5
 # Both solves are proved to 1e-9 of the objective, each from its own side.

@@ -179,6 +179,9 @@ def _settle(
     nu = moved(program, nu, np.zeros_like(nu), 0.0)
     book = _Book(program, columns)
     seen = book.see(nu, doubt or Doubt.none(columns.q), BAND / NARROWER)
+    few = ROOM * LEAST_NEAR * nu.size > n
+    if doubt is None and few:  # sets of so few settle in a step or two on all of them
+        yield Candidate(book.shares(), nu[k:], "polished from the start", 0)
     smooth = seen.between >= SMOOTH * n
     if smooth:
         found = newton(book, nu, seen, 0.1 * tolerance)
@@ -188,7 +191,7 @@ def _settle(
             said = f"dual Newton settled after {steps} steps ({part:.0%} between their bounds)"
             yield Candidate(book.shares(), nu[k:], said, steps, sharp=True)
         seen = book.see(nu, None, 0.0)
-    if 2 * seen.between > n // 2 or ROOM * LEAST_NEAR * nu.size > n:
+    if 2 * seen.between > n // 2 or few:
         return
     if doubt is None:  # multipliers of much the same program: the few nearest may do
         least = float(LEAST_NEAR * nu.size)

@@ -72,6 +72,14 @@ def test_a_start_spares_the_interior_point_on_everybody(book: Book) -> None:
         assert warm.message.startswith(("dual Newton settled", "sifting settled"))
 
 
+def test_few_customers_are_polished_from_the_start(book: Book) -> None:
+    given = book(3, **ASKED["few"])
+    cold = solve(CreditProgram(**given))
+    warm = solve(CreditProgram(**tightened(given)), start=cold)
+    assert warm.status == "optimal"
+    assert warm.message.startswith("polished from the start")
+
+
 def test_an_answer_that_is_none_is_no_start(book: Book) -> None:
     given = book(3, **ASKED["few"])
     impossible = solve(CreditProgram(**{**given, "upper": given["upper"] * 1e-3}))
