@@ -9,8 +9,9 @@ demo: .venv/package
 	$(BIN)/credit-portfolio demo --out demo
 	@echo "open demo/report.html in a browser"
 
+# A file's tests stay together: some share a server.
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/lint
 	$(BIN)/ruff check .
