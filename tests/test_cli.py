@@ -261,13 +261,20 @@ def test_a_failed_command_leaves_no_empty_folder(command: str, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so would the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("stage", ["simulating", "reading", "building", "writing"])
 def test_an_interrupt_is_said_and_leaves_no_half_file(stage: str, tmp_path: Path) -> None:
     size = ["--customers", "1000", "--invoices", "100000"]
     command = [str(COMMAND), "demo", "--out", str(tmp_path), *size]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=_heed_interrupts
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:  # each stage begins with a line, and takes far longer than it
             if stage in line:
