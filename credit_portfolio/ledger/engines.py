@@ -230,6 +230,17 @@ def is_url(source: object) -> bool:
     return isinstance(source, str) and "://" in source
 
 
+def without_password(url: str) -> str:
+    """Return what a connection URL may be called: server and database, no user, no password.
+
+    >>> without_password("postgresql://anna:secret@server:5432/books?sslmode=require")
+    'postgresql://server:5432/books'
+    """
+    scheme, _, rest = url.partition("://")
+    server, slash, inside = rest.partition("?")[0].rpartition("@")[2].partition("/")
+    return f"{scheme}://{server}{slash}{inside}"
+
+
 def connect(url: str) -> tuple[Any, str]:
     """Return an engine for a connection URL, and what to call it; never with the password.
 

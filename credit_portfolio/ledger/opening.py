@@ -39,7 +39,7 @@ from credit_portfolio.ledger.profiles import (
 from credit_portfolio.ledger.quality import MARK, LedgerQuality
 from credit_portfolio.ledger.reading import Incoming, reading
 from credit_portfolio.ledger.record import FINDINGS
-from credit_portfolio.ledger.repairs import Repairs, for_entries, mended_lines, told_of
+from credit_portfolio.ledger.repairs import Repairs, check_kind, for_entries, mended_lines, told_of
 from credit_portfolio.ledger.schema import MONEY, REQUIRED, RESERVED, Profile, plain
 from credit_portfolio.ledger.source import Expression, Table
 
@@ -218,6 +218,7 @@ def open_entries(
     >>> ledger.exposure().to_dict(), ledger.on("2024-06-30").exposure().to_dict()
     ({'C1': 40.0}, {'C1': 0.0})
     """
+    check_kind(repairs)
     chosen = resolve_entry_profile(profile, write_offs, date_format)
     if repairs is not None and repairs.terms is not None:
         due = chosen.columns.get("due_date")
@@ -228,14 +229,15 @@ def open_entries(
         raise ModelError(f"profile {chosen.name!r} {need}: {_LINK_HINT[links is None]}")
     for_entries(repairs)
     day = sources.read_day(as_of)
-    asked = None if currency is None else sources._currency_label(currency)
-    place = sources._Place(table, schema, separator, memory_limit, temp_directory)
-    second, engine = None, None
-    if links is not None:
-        second, engine = _links(links, source, chosen, place)
-    raw = _bring(source, chosen, place, engine)
-    job = _Job(raw, chosen, tuple(groups), decimal, asked, sources._today(), repairs)
-    return job.ledger(day, second)
+    asked = None if currency is None else sources.currency_label(currency)
+    place = sources.Place(table, schema, separator, memory_limit, temp_directory)
+    with place.kept_if_opened():
+        second, engine = None, None
+        if links is not None:
+            second, engine = _links(links, source, chosen, place)
+        raw = _bring(source, chosen, place, engine)
+        job = _Job(raw, chosen, tuple(groups), decimal, asked, sources.today(), repairs)
+        return job.ledger(day, second)
 
 
 _LINK_HINT = {True: "pass links=", False: "leave links= out"}
@@ -252,31 +254,31 @@ def _face(profile: EntryProfile) -> Profile:
 
 
 def _bring(
-    source: Any, profile: EntryProfile, place: sources._Place, engine: Any = None
-) -> sources._Raw:
+    source: Any, profile: EntryProfile, place: sources.Place, engine: Any = None
+) -> sources.Raw:
     """Bring the rows of a source into sight, as the ledger of invoices does.
 
     ``engine`` is an embedded one that is there already, with the second table in it.
     """
     face = _face(profile)
-    if engines.is_table(source) or engines.is_url(source) or sources._is_duckdb_file(source):
-        return sources._bring(source, face, place)
+    if engines.is_table(source) or engines.is_url(source) or sources.is_duckdb_file(source):
+        return sources.bring(source, face, place)
     place.refuse("a frame or a file of rows", "table", "schema")
     with reading(source, face, place.separator) as incoming:
         engine = place.engine() if engine is None else engine
         if not incoming.paths:
             _match(profile, incoming)  # before the rows are read
             loaded = engines.load(engine, incoming.numbered())
-            return sources._Raw(incoming, loaded, ("row",), engine, True)
+            return sources.Raw(incoming, loaded, ("row",), engine, True)
         paths = [glob.escape(path) for path in incoming.paths]
         found = engines.scan_parquet(engine, paths, binary_as_text=True)
         names = list(found.columns)[:-2]
         incoming.names = names
-        cells = {f"c{index}": sources._plain(found[name]) for index, name in enumerate(names)}
+        cells = {f"c{index}": sources.as_written(found[name]) for index, name in enumerate(names)}
         where = {"row": found.file_row_number + 1}
         if len(paths) > 1:
             where = {"file": found.filename} | where
-        return sources._Raw(incoming, found.select(**where, **cells), tuple(where), engine)
+        return sources.Raw(incoming, found.select(**where, **cells), tuple(where), engine)
 
 
 def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:
@@ -301,7 +303,7 @@ def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:
 
 
 def _links(
-    links: Any, source: Any, profile: EntryProfile, place: sources._Place
+    links: Any, source: Any, profile: EntryProfile, place: sources.Place
 ) -> tuple[Table, Any]:
     """Return the second table, read, and the embedded engine that it is in, if in one.
 
@@ -335,7 +337,7 @@ def _links(
     t = _with_rows(raw)
     columns = {name: t[f"c{found[source]}"] for name, source in profile.links.items()}
     marks = decimal_marks(raw.table, {"amount": columns["link_amount"]}, None, raw.incoming)
-    cells = _Cells(profile, marks, raw.incoming.where, None, sources._today())
+    cells = _Cells(profile, marks, raw.incoming.where, None, sources.today())
     fields = {name: text_of(columns[name], profile, name) for name in ("credit_id", "debit_id")}
     fields["link_date"] = cells.day(columns["link_date"], "link_date")[0]
     fields["link_amount"] = cells.money(columns["link_amount"], "link_amount")[0]
@@ -350,7 +352,7 @@ class _Keeper:
     answers are the same, and take minutes to plan.
     """
 
-    def __init__(self, raw: sources._Raw) -> None:
+    def __init__(self, raw: sources.Raw) -> None:
         self.own = raw.engine is not None
         self.engine = raw.engine if self.own else raw.table.get_backend()
         self.kind = self.engine.name
@@ -400,7 +402,7 @@ class _Keeper:
         self.names = []
 
 
-def _with_rows(raw: sources._Raw) -> Table:
+def _with_rows(raw: sources.Raw) -> Table:
     """Return the rows with a number each; those of a database in the order of all they say."""
     t = raw.table
     if raw.places == ("row",):
@@ -442,7 +444,7 @@ class _Cells:
 class _Job:
     """What is known of a source before its entries are judged."""
 
-    raw: sources._Raw
+    raw: sources.Raw
     profile: EntryProfile
     groups: tuple[str, ...]
     decimal: str | None

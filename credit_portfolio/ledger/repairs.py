@@ -433,6 +433,17 @@ _IN_ENTRIES = {
 }
 
 
+def check_kind(repairs: object) -> None:
+    """Refuse what is no Repairs.
+
+    Raises
+    ------
+    TypeError
+    """
+    if repairs is not None and not isinstance(repairs, Repairs):
+        raise TypeError(f"repairs is {repairs!r}; expected Repairs(...), such as Repairs(terms=30)")
+
+
 def for_entries(repairs: Repairs | None) -> None:
     """Refuse repairs that mean something else in a ledger of entries.
 

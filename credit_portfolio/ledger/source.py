@@ -11,7 +11,8 @@ import datetime
 import glob
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -51,6 +52,7 @@ from credit_portfolio.ledger.record import (
 from credit_portfolio.ledger.repairs import (
     Repairs,
     ask_about,
+    check_kind,
     refuse_without_rate,
     repaired,
 )
@@ -148,31 +150,28 @@ def open_ledger(
     >>> open_ledger(rows, as_of="2024-02-15").exposure().to_dict()
     {'007': 150.25}
     """
+    check_kind(repairs)
     chosen = resolve_profile(profile, date_format)
     if repairs is not None and repairs.due_dates:
         chosen = replace(chosen, may_be_absent=chosen.may_be_absent | {"due_date"})
     day = read_day(as_of)
-    asked = None if currency is None else _currency_label(currency)
-    place = _Place(table, schema, separator, memory_limit, temp_directory)
-    try:
+    asked = None if currency is None else currency_label(currency)
+    place = Place(table, schema, separator, memory_limit, temp_directory)
+    with place.kept_if_opened():
         return _opened(source, chosen, place, day, asked, decimal, date_format, repairs)
-    except BaseException:
-        for engine in place.made:
-            engines.close(engine)
-        raise
 
 
 def _opened(
     source: Any,
     chosen: Profile,
-    place: _Place,
+    place: Place,
     day: datetime.date | None,
     asked: str | None,
     decimal: str | None,
     date_format: str | Sequence[str] | None,
     repairs: Repairs | None,
 ) -> Ledger:
-    raw = _bring(source, chosen, place)
+    raw = bring(source, chosen, place)
     incoming = raw.incoming
     mapped, groups = match_columns(chosen, incoming.names, incoming.where)
     columns = {name: raw.table[f"c{index}"] for name, index in mapped.items()}
@@ -184,11 +183,11 @@ def _opened(
             "already: leave it out"
         )
     ask_about(list(groups), repairs, incoming.where)
-    job = _Job(raw, columns, mapped, groups, chosen, marks, asked, _today(), repairs)
+    job = _Job(raw, columns, mapped, groups, chosen, marks, asked, today(), repairs)
     return job.ledger(day)
 
 
-def _today() -> datetime.date:
+def today() -> datetime.date:
     """Return today by the machine's clock; nothing else in the ledger asks for it."""
     return datetime.date.today()
 
@@ -225,7 +224,8 @@ def read_day(as_of: str | datetime.date | pd.Timestamp | None) -> datetime.date 
     raise TypeError(f"as_of is text, a date or None, not {type(as_of).__name__}")
 
 
-def _currency_label(currency: str) -> str:
+def currency_label(currency: str) -> str:
+    """Return a currency as it is compared: in capitals, without space around it."""
     if not isinstance(currency, str):
         raise TypeError(f"currency is text such as 'EUR', not {type(currency).__name__}")
     if not currency.strip():
@@ -237,7 +237,7 @@ def _currency_label(currency: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where in a source the rows are, and what the embedded engine may use."""
 
     table: str | None
@@ -250,6 +250,16 @@ class _Place:
     def engine(self, database: Path | None = None) -> Any:
         self.made.append(engines.embedded(self.memory_limit, self.temp_directory, database))
         return self.made[-1]
+
+    @contextmanager
+    def kept_if_opened(self) -> Iterator[None]:
+        """Close the engines, and so remove what they spilt, where opening fails."""
+        try:
+            yield
+        except BaseException:
+            for engine in self.made:
+                engines.close(engine)
+            raise
 
     def refuse(self, where: str, *names: str) -> None:
         """Refuse options that mean nothing for a source."""
@@ -267,7 +277,7 @@ class _Place:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Raw:
+class Raw:
     """The rows of a source: columns c0, c1, …, after those that say where a row stands."""
 
     incoming: Incoming
@@ -281,7 +291,8 @@ class _Raw:
         return table if self.engine is None else engines.store(self.engine, name, table)
 
 
-def _bring(source: Any, profile: Profile, place: _Place) -> _Raw:
+def bring(source: Any, profile: Profile, place: Place) -> Raw:
+    """Bring the rows of a source into sight, read or left where they are."""
     if engines.is_table(source):
         where = "the Ibis table"
         place.refuse(where, "table", "schema", "separator", "memory_limit", "temp_directory")
@@ -293,7 +304,7 @@ def _bring(source: Any, profile: Profile, place: _Place) -> _Raw:
         engine, label = engines.connect(source)
         found = engines.table_named(engine, name, place.schema, label)
         return _of_database(found, f"table {name!r} of {label}", name)
-    if _is_duckdb_file(source):
+    if is_duckdb_file(source):
         where = f"file {str(source)!r}"
         place.refuse(where, "separator")
         name = place.name(where)
@@ -306,24 +317,25 @@ def _bring(source: Any, profile: Profile, place: _Place) -> _Raw:
         if incoming.paths:
             return _of_parquet(engine, incoming, profile)
         match_columns(profile, incoming.names, incoming.where)  # before the rows are read
-        return _Raw(incoming, engines.load(engine, incoming.numbered()), ("row",), engine, True)
+        return Raw(incoming, engines.load(engine, incoming.numbered()), ("row",), engine, True)
 
 
-def _is_duckdb_file(source: Any) -> bool:
+def is_duckdb_file(source: Any) -> bool:
+    """Whether a path is one of a DuckDB database, by the first bytes of the file."""
     if not isinstance(source, str | os.PathLike) or not Path(source).is_file():
         return False
     with Path(source).open("rb") as file:
         return file.read(12)[8:] == b"DUCK"
 
 
-def _of_database(found: Table, where: str, name: str, engine: Any = None) -> _Raw:
+def _of_database(found: Table, where: str, name: str, engine: Any = None) -> Raw:
     incoming = Incoming(where, list(found.columns), iter(()), ["table of a database"])
     incoming.file_name = name
-    cells = {f"c{index}": _plain(found[column]) for index, column in enumerate(found.columns)}
-    return _Raw(incoming, found.select(**cells), (), engine)
+    cells = {f"c{index}": as_written(found[column]) for index, column in enumerate(found.columns)}
+    return Raw(incoming, found.select(**cells), (), engine)
 
 
-def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> _Raw:
+def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> Raw:
     paths = [glob.escape(path) for path in incoming.paths]
     found = engines.scan_parquet(engine, paths, binary_as_text=False)
     names = [name for name in found.columns if name not in ("file_row_number", "filename")]
@@ -336,11 +348,11 @@ def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> _Raw:
     where = {"row": found.file_row_number + 1}
     if len(incoming.paths) > 1:
         where = {"file": found.filename} | where
-    cells = {f"c{index}": _plain(found[name]) for index, name in enumerate(names)}
-    return _Raw(incoming, found.select(**where, **cells), tuple(where), engine)
+    cells = {f"c{index}": as_written(found[name]) for index, name in enumerate(names)}
+    return Raw(incoming, found.select(**where, **cells), tuple(where), engine)
 
 
-def _plain(column: Expression) -> Expression:
+def as_written(column: Expression) -> Expression:
     """Return a column of a type that the rules know; the rest becomes text."""
     kind = column.type()
     known = (
@@ -361,7 +373,7 @@ def _plain(column: Expression) -> Expression:
 class _Job:
     """What is known of a source before its rows are judged."""
 
-    raw: _Raw
+    raw: Raw
     columns: Mapping[str, Expression]
     mapped: Mapping[str, int]
     groups: Mapping[str, int]

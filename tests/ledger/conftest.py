@@ -30,7 +30,7 @@ TODAY = datetime.date(2025, 6, 30)
 @pytest.fixture(autouse=True)
 def fixed_today(monkeypatch: pytest.MonkeyPatch) -> datetime.date:
     """Every ledger of these tests is opened on one day, whatever the machine's clock says."""
-    monkeypatch.setattr("credit_portfolio.ledger.source._today", lambda: TODAY)
+    monkeypatch.setattr("credit_portfolio.ledger.source.today", lambda: TODAY)
     return TODAY
 
 

@@ -765,3 +765,13 @@ def test_a_parquet_file_that_goes_away_is_told(book, tmp_path):
     path.unlink()
     with pytest.raises(DataError, match="DuckDB cannot read the ledger"):
         ledger.exposure()
+
+
+def test_entries_that_cannot_be_opened_leave_no_folder_for_spilling(tmp_path) -> None:
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    columns = ["customer_id", "document", "against_document", "kind", "booking_date", "amount"]
+    frame = pd.DataFrame([["C1", "I1", "", "nonsense", "no day", "x"]], columns=columns)
+    with pytest.raises(DataError):
+        open_entries(frame.assign(due_date=""), temp_directory=spill)
+    assert list(spill.iterdir()) == []

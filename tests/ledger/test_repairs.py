@@ -488,3 +488,9 @@ def test_entries_without_a_column_of_due_dates_take_terms():
 def test_what_a_profile_has_to_say_is_no_repair_of_entries(options, words):
     with pytest.raises(ModelError, match=words):
         open_entries(BOOKED, repairs=Repairs(**options))
+
+
+@pytest.mark.parametrize("open_", [open_ledger, open_entries])
+def test_repairs_that_are_none_are_refused_in_words(open_) -> None:
+    with pytest.raises(TypeError, match=r"repairs is 30; expected Repairs\(\.\.\.\)"):
+        open_(pd.DataFrame({"customer_id": ["1"]}), repairs=30)

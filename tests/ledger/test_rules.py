@@ -299,7 +299,7 @@ def test_a_date_of_today_counts_and_is_no_finding(book, fixed_today):
 def test_today_does_not_matter_once_every_date_is_past(book, monkeypatch):
     frame = book({}, {"settled_date": "2024-03-05"})
     for today in (datetime.date(2024, 3, 5), datetime.date(2033, 1, 1)):
-        monkeypatch.setattr("credit_portfolio.ledger.source._today", lambda day=today: day)
+        monkeypatch.setattr("credit_portfolio.ledger.source.today", lambda day=today: day)
         ledger = open_ledger(frame)
         assert ledger.as_of == datetime.date(2024, 3, 5)
         assert ledger.quality.rows_rejected == 0
