@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from credit_portfolio.errors import ModelError, OutputError
 from credit_portfolio.export import whole_file, write_csv
+from credit_portfolio.ledger.engines import is_url, without_password
 from credit_portfolio.ledger.quality import money_text
 from credit_portfolio.ledger.source import open_ledger
 from credit_portfolio.limits import (
@@ -105,8 +106,8 @@ def allocate(
 
     Parameters
     ----------
-    invoices : path
-        CSV or Parquet.
+    invoices : path or connection URL
+        What :func:`credit_portfolio.open_ledger` takes; ``settings`` name the table of a database.
     statements : path, optional
         CSV; without it there are no limits.
     settings : Settings, optional
@@ -241,7 +242,12 @@ def limit_style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:
 
 
 def fingerprint(path: Path_) -> dict[str, Any]:
-    """Name, size and SHA-256 of an input file; a missing file is left to its reader to report."""
+    """Name, size and SHA-256 of an input file; a missing file is left to its reader to report.
+
+    Of a database only the name can be told, and never the password.
+    """
+    if is_url(path):
+        return {"name": without_password(str(path)), "bytes": None, "sha256": None}
     file = Path(path)
     if not file.is_file():
         return {"name": file.name, "bytes": None, "sha256": None}

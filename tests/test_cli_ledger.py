@@ -322,3 +322,26 @@ def test_a_failed_command_leaves_no_empty_folder(command: str, tmp_path: Path) -
     done = run(command, tmp_path / "nofile.csv", "--out", tmp_path / "new" / "deep" / "a.csv")
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_allocate_takes_a_table_of_a_database_too(invoices: Path, tmp_path: Path) -> None:
+    book = tmp_path / "book.duckdb"
+    with duckdb.connect(str(book)) as con:
+        con.read_csv(str(invoices), all_varchar=True).create("receivables")
+    options = ["--outside", "clip", "--markup", "0.25"]
+    done = run("allocate", book, "--table", "receivables", *options)
+    alone = run("allocate", invoices, *options)
+    assert (done.returncode, alone.returncode) == (0, 0), done.stderr + alone.stderr
+    # All but the name of the source, in the heading.
+    assert done.stdout.splitlines()[2:] == alone.stdout.splitlines()[2:]
+
+
+def test_a_password_is_neither_shown_nor_kept(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed")
+    url = "postgresql://anna:secret@127.0.0.1:1/books"
+    done = run("allocate", url, "--table", "receivables", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "books at 127.0.0.1 cannot be reached" in done.stderr
+    record = (tmp_path / "out" / "run.json").read_text(encoding="utf-8")
+    assert "postgresql://127.0.0.1:1/books" in record
+    assert "secret" not in done.stdout + done.stderr + record

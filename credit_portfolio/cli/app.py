@@ -43,7 +43,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 data, 2 infeasible, 3 solver, 64 usage, 130 interrupted.",
 )
 
-Invoices = Annotated[Path, typer.Argument(help="Ledger of invoices: CSV (.gz too) or Parquet.")]
 Source = Annotated[
     str,
     typer.Argument(

@@ -13,10 +13,12 @@ from credit_portfolio.cli.app import (
     DateFormat,
     Decimal,
     File,
-    Invoices,
+    InSchema,
+    InTable,
     Out,
     Profile,
     Separator,
+    Source,
     Statements,
     app,
     ledger_options,
@@ -29,7 +31,7 @@ from credit_portfolio.errors import ModelError
 
 @app.command()
 def allocate(
-    invoices: Invoices,
+    source: Source,
     statements: Annotated[
         Path | None, typer.Option(help="Statements of the customers (CSV); no limits without.")
     ] = None,
@@ -38,6 +40,8 @@ def allocate(
     ] = None,
     out: Out = None,
     settings: File = None,
+    table: InTable = None,
+    schema: InSchema = None,
     profile: Profile = None,
     as_of: AsOf = None,
     currency: Currency = None,
@@ -83,7 +87,9 @@ def allocate(
 
     chosen = settings_of(
         settings,
-        ledger=ledger_options(profile, as_of, currency, separator, decimal, date_format),
+        ledger=ledger_options(
+            profile, as_of, currency, separator, decimal, date_format, table, schema
+        ),
         statements={
             "separator": statements_separator,
             "decimal": statements_decimal,
@@ -110,7 +116,7 @@ def allocate(
         },
     )
     with progress() as show:
-        allocation = job.allocate(invoices, statements, chosen, out, progress=show)
+        allocation = job.allocate(source, statements, chosen, out, progress=show)
     typer.echo(allocation)
     say_where(out)
 
