@@ -7,7 +7,7 @@ sums leave it. A cell is Σ profit / Σ cost, the cost-weighted mean of its invo
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -58,6 +58,9 @@ class ReturnPanel:
         Of the costs; empty when unknown.
     history : PanelHistory, optional
         What :meth:`updated` needs, where it was asked for.
+    picked : bool
+        Whether the periods were picked from a longer panel by a list of positions, as scikit-learn
+        does.
 
     Examples
     --------
@@ -68,6 +71,8 @@ class ReturnPanel:
     ReturnPanel(3 periods 2024Q1 to 2024Q3, 2 customers, 17 % of cells empty, 1 with too few)
     >>> list(panel.too_few)
     ['A']
+    >>> panel[1:], len(panel)
+    (ReturnPanel(2 periods 2024Q2 to 2024Q3, 2 customers, 25 % of cells empty, 2 with too few), 3)
     """
 
     values: Matrix
@@ -81,6 +86,7 @@ class ReturnPanel:
     as_of: dt.date | None = None
     currency: str = ""
     history: PanelHistory | None = None
+    picked: bool = False
 
     def __post_init__(self) -> None:
         shape = (len(self.periods), len(self.customers))
@@ -277,6 +283,63 @@ class ReturnPanel:
         """Return the columns of these customers, shape (n_periods, len(customers))."""
         columns: Matrix = self.values[:, self.customers.get_indexer(customers)]
         return columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_periods, n_customers), by which scikit-learn counts samples: they are periods."""
+        return len(self.periods), len(self.customers)
+
+    def __len__(self) -> int:
+        return len(self.periods)
+
+    def __getitem__(self, which: Any) -> ReturnPanel:
+        """Return the panel of some periods, with all customers, whether they bought then or not.
+
+        The returns stay as they were known on ``as_of``, which may be long after those periods:
+        for what was known earlier, take a panel of ``ledger.on(day)``.
+
+        Parameters
+        ----------
+        which : slice, positions, or mask, shape (n_periods,)
+            Periods by position, in order of time.
+
+        Raises
+        ------
+        TypeError
+            For a single position, or anything that is not of these.
+        ModelError
+            For positions that do not increase.
+        """
+        if isinstance(which, tuple) and len(which) == 2 and which[1] is Ellipsis:
+            which = which[0]  # scikit-learn asks for whole samples this way
+        rows = self._rows(which)
+        return replace(
+            self,
+            values=self.values[rows],
+            costs=self.costs[rows],
+            periods=self.periods[rows],
+            history=None,
+            picked=self.picked or not isinstance(which, slice),
+        )
+
+    def _rows(self, which: Any) -> NDArray[np.intp]:
+        every = np.arange(len(self))
+        if isinstance(which, slice):
+            rows = every[which]
+        else:
+            asked = np.asarray(which, dtype=np.intp if np.size(which) == 0 else None)
+            if asked.ndim != 1 or asked.dtype.kind not in "biu":
+                raise TypeError(
+                    f"the periods of a panel are picked by {which!r}; expected a slice, positions "
+                    "or a mask, as panel[:8]"
+                )
+            rows = every[asked]
+        if (np.diff(rows) <= 0).any():
+            raise ModelError(
+                f"periods {rows[:5].tolist()}… of the panel are not in order of time; give "
+                "positions that increase, without shuffling"
+            )
+        return rows
 
     def to_frame(self) -> pd.DataFrame:
         """Return the panel as a table: one row per period, one column per customer."""
