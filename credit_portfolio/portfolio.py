@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from credit_portfolio.book import Specification, conflict, credit_program, read_book
-from credit_portfolio.errors import SolverError
+from credit_portfolio.errors import DataError, SolverError
 from credit_portfolio.outcome import outcome
+from credit_portfolio.risk.measures import portfolio_returns
 from credit_portfolio.solvers import solve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from credit_portfolio.evaluation.intervals import ReturnIntervals
     from credit_portfolio.evaluation.targets import Targets
@@ -118,11 +121,14 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         X: ReturnPanel,
         y: None = None,
         *,
-        limits: Money | None = None,
-        current: Money | None = None,
-        floors: Money | None = None,
+        limits: Money | Callable[[], Money] | None = None,
+        current: Money | Callable[[], Money] | None = None,
+        floors: Money | Callable[[], Money] | None = None,
     ) -> CreditPortfolio:
         """Find the shares; the answer is ``allocation_``.
+
+        Of ``limits``, ``current`` and ``floors`` each may be a function that returns the table:
+        scikit-learn's searches cut what has as many entries as the panel has periods.
 
         Parameters
         ----------
@@ -151,6 +157,9 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         SolverError
             When no certified answer was reached.
         """
+        limits = _per_customer("limits", limits, X)
+        current = _per_customer("current", current, X)
+        floors = _per_customer("floors", floors, X)
         # Anything but a panel is refused by read_book, with the reason.
         label = getattr(X, "currency", "")
         given = self.get_params(deep=False)
@@ -174,3 +183,60 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.eligible_ = book.universe.customers[book.universe.eligible]
         self.allocation_ = outcome(spec, X, book, program, solution)
         return self
+
+    def score(self, X: ReturnPanel, y: None = None) -> float:
+        """Say how steadily the shares earn what fit expected in other periods; more is better.
+
+        Minus the mean of (r_t − r̄)², where r_t is the return of the shares in period t of X and r̄
+        the mean return that fit expected of them: the realised variance about the promise, which
+        one period can show. A customer without a sale in a period takes no part in it, and a
+        period in which none of those with a share bought does not count.
+
+        Parameters
+        ----------
+        X : ReturnPanel
+            Other periods than those of the fit.
+        y : None
+            Not used, present by scikit-learn's convention.
+
+        Raises
+        ------
+        DataError
+            When nobody with a share bought in any of the periods.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import credit_portfolio as cp
+        >>> history = {"A": [0.25, 0.2, 0.25, 0.2], "B": [0.1, 0.2, 0.2, 0.1]}
+        >>> panel = cp.ReturnPanel.from_frame(pd.DataFrame(history))
+        >>> model = cp.CreditPortfolio([-1, 0.15, 0.25], good_from=1, targets={}, budget=900)
+        >>> round(model.fit(panel[:3]).score(panel[3:]), 6)
+        -0.001846
+        """
+        check_is_fitted(self, "allocation_")
+        shares = self.allocation_.shares.reindex(X.customers).fillna(0.0)
+        earned = portfolio_returns(X.values, np.asarray(shares, dtype=np.float64))
+        earned = earned[~np.isnan(earned)]
+        if earned.size == 0:
+            raise DataError(
+                f"no customer with a share has a sale in the {len(X)} periods to score, so there "
+                "is no return; give periods with sales"
+            )
+        expected = self.allocation_.summary["mean_return"]
+        return -float(np.mean((earned - expected) ** 2))
+
+
+def _per_customer(
+    name: str, given: Money | Callable[[], Money] | None, panel: ReturnPanel
+) -> Money | None:
+    """Return a table of money per customer, and refuse one that scikit-learn has cut by period."""
+    table: Money | None = given() if callable(given) else given
+    picked = table is given and getattr(panel, "picked", False)
+    if picked and table is not None and len(table) == len(panel) < len(panel.customers):
+        raise DataError(
+            f"{name} has {len(panel)} entries for {len(panel.customers)} customers, as many as "
+            "there are periods to fit: scikit-learn cuts tables that are as long as the panel; "
+            f"pass {name}=lambda: table"
+        )
+    return table
