@@ -1,149 +1,144 @@
-"""Shadow prices in the analyst's units: per percentage point of a target, per 10,000 of money.
+"""Shadow prices in the analyst's units: per percentage point of a share, per 10,000 of money.
 
 With T the budget, σ² the minimum variance and y, z the multipliers of the program in shares, the
 standard deviation in money is σT, and::
 
-    one unit of target j       T · (−y_j) / 2σ
+    one unit of row r          T · (−y_r) / 2σ          a target, a group's cap, a least return
     one unit of limit i        −z_i / 2σ
-    one unit of budget         −(y_budget + Σ_j y_j b_j + s Σ_i z_i) / 2σ
+    one unit of budget         −(y_budget + Σ_r y_r b_r + s Σ_i z_i) / 2σ
 
 The last follows from writing the program in money, x = T w: T moves the right side of the budget
-row and of every target at once, and the caps of those i who are held by the largest share s, a
-part of the budget; limits and floors in money stay what they are.
+row and of every row whose bound is a part of the budget at once, and the caps of those i who are
+held by the largest share s; limits, floors and rows in money stay what they are.
 
 Where conditions that hold at once depend on each other (targets on all intervals add up to the
-budget), more than one set of multipliers explains the same optimum, and a step up and a step down
-have prices of their own. Moving the bounds by d changes the minimum by the largest −yᵀd among all
-those sets.
+budget, a budget is the sum of the limits), more than one set of multipliers explains the same
+optimum, and a step up and a step down have prices of their own. Moving the bounds by d changes the
+minimum by the largest −yᵀd among all those sets.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from credit_portfolio.errors import ModelError, listing
+from credit_portfolio.multipliers import MOST_SINGLE, DualFace, at_bounds
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from credit_portfolio.program.program import CreditProgram
     from credit_portfolio.solvers.solution import Solution
 
     Vector = NDArray[np.float64]
-    Matrix = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
 MONEY_STEP = 10_000.0
 POINT = 0.01
 
-# A share within this part of the largest share of its own bound is at it: solvers clip to bounds
-# exactly, so only a multiplier-free tie needs the allowance.
-_AT_BOUND = 1e-9
-# Rows count as dependent where their smallest squared singular value, of norm one, is below this.
-_DEPENDENT = 1e-13
-# Room given to each inequality of the face: its right sides are slopes, known to some 1e-14 of the
-# largest; without room, rounding could leave a face of one point empty.
-_SLACK = 1e-12
 # A slope below this part of the steepest is rounding and not a price.
 _PRICED = 1e-9
 
+# Kinds of rows by the words that their names begin with; all else is a "row".
+KINDS = ("budget", "target", "group", "return")
+_STEPS = {"target": "1 percentage point more", "group": "1 percentage point more"}
+_STEPS |= {"return": "1 percentage point more", "row": "0.01 more"}
 
-def at_bounds(program: CreditProgram, solution: Solution) -> tuple[Mask, Mask]:
-    """Who is at his lower and at his upper bound, the latter where both are one; shape (n,) each.
+__all__ = [
+    "KINDS",
+    "MONEY_STEP",
+    "POINT",
+    "LimitPrices",
+    "at_bounds",
+    "limit_prices",
+    "limit_sides",
+    "limit_table",
+    "price_table",
+    "row_kinds",
+]
 
-    The sign of a multiplier does not tell: between the bounds it is zero but for rounding.
+
+def row_kinds(names: Sequence[str]) -> list[str]:
+    """Kind of each row by the first word of its name: budget, target, group, return, else row.
+
+    Examples
+    --------
+    >>> row_kinds(["budget", "target loss", "group retail", "expected return", "my own"])
+    ['budget', 'target', 'group', 'return', 'row']
     """
-    w = solution.x
-    near = _AT_BOUND * float(np.abs(w).max())
-    high: Mask = w >= program.upper - near
-    low: Mask = ~high & (w <= program.lower + near)
-    return low, high
+    kinds = []
+    for name in names:
+        words = name.replace("expected return", "return").split()
+        kinds.append(words[0] if words and words[0] in KINDS else "row")
+    return kinds
 
 
-class DualFace:
-    """All multipliers that explain one optimum: y = y_0 + N t with G t ≤ h.
+@dataclass(frozen=True, eq=False, slots=True)
+class LimitPrices:
+    """Prices of single limits, shape (n,) each; zero where a limit does not hold.
 
-    Where the rows that hold are independent over the customers between their bounds, N is empty
-    and the multipliers are unique.
+    Attributes
+    ----------
+    variance, standard_deviation : ndarray
+        Changes of the minimum per 10,000 more of one limit: of the variance of the return, and of
+        its standard deviation in money; 0 or less.
+    variance_less, standard_deviation_less : ndarray
+        The same per 10,000 less; 0 or more, NaN where such a step leaves nothing feasible.
+    several : bool
+        True where more than one set of multipliers explains the optimum and too many limits hold
+        to search all sets for each: then both sides are those of the solver's own multipliers.
     """
 
-    def __init__(self, program: CreditProgram, solution: Solution) -> None:
-        low, high = at_bounds(program, solution)
-        fixed = program.lower >= program.upper
-        inside = ~low & ~high & ~fixed
-        self.y = solution.duals.rows
-        slope = program.gradient(solution.x)
-        size = float(np.abs(slope).max()) or 1.0
-        at_lower, at_upper = _rows_that_hold(program, solution)
-        held = at_lower | at_upper
-        self._null = _left_null_space(program, held, inside)
-        pull = np.asarray(program.rows.T @ self.y)
-        rows_below, rows_above = at_upper & ~at_lower, at_lower & ~at_upper
-        low, high = low & ~fixed, high & ~fixed
-        directions = np.asarray(program.rows.T @ self._null)
-        slack = _SLACK * size
-        self._left = np.vstack(
-            [-self._null[rows_below], self._null[rows_above], -directions[low], directions[high]]
-        )
-        self._right = np.concatenate(
-            [
-                self.y[rows_below] + slack,
-                -self.y[rows_above] + slack,
-                (slope + pull)[low] + slack,
-                -(slope + pull)[high] + slack,
-            ]
-        )
-
-    @property
-    def unique(self) -> bool:
-        """Whether there is one set of multipliers only."""
-        return int(self._null.shape[1]) == 0
-
-    def largest(self, weights: Vector) -> float:
-        """Largest value of weightsᵀy among all multipliers; +inf where nothing bounds it."""
-        base = float(weights @ self.y)
-        along = weights @ self._null
-        # A functional that does not change along the face needs no search.
-        if self.unique or np.abs(along).max() <= _SLACK * float(np.abs(weights).max() or 1.0):
-            return base
-        gain = _most(along, self._left, self._right)
-        return base + gain
+    variance: Vector
+    standard_deviation: Vector
+    variance_less: Vector
+    standard_deviation_less: Vector
+    several: bool
 
 
-def _rows_that_hold(program: CreditProgram, solution: Solution) -> tuple[Mask, Mask]:
-    """Rows at their lower and at their upper bound, up to the certificate's tolerance."""
-    activity = program.activity(solution.x)
-    near = _AT_BOUND * np.maximum(np.abs(activity), 1.0)
-    return activity <= program.row_lower + near, activity >= program.row_upper - near
+def limit_sides(
+    program: CreditProgram, solution: Solution, budget: float, face: DualFace | None = None
+) -> LimitPrices:
+    """Price every limit that holds, for a step up and for a step down.
 
+    Parameters
+    ----------
+    program : CreditProgram
+    solution : Solution
+    budget : float
+        T, in money.
+    face : DualFace, optional
+        Of this solution, where it is at hand.
+    """
+    face = DualFace(program, solution) if face is None else face
+    who = np.flatnonzero(face.high)
+    several = not face.simple and who.size > MOST_SINGLE
+    if several:
+        own = np.maximum(solution.duals.bounds[who], 0.0)
+        more, less = -own, own
+    else:
+        more, less = face.limit_slopes(who)
+    floor = _rounding(face)
+    step, money = MONEY_STEP / budget, budget * _per_variance(solution)
 
-def _left_null_space(program: CreditProgram, held: Mask, inside: Mask) -> Matrix:
-    """Find combinations of the rows that hold which vanish over those inside, shape (q, m)."""
-    rows = program.rows[np.flatnonzero(held)]
-    dense = rows[:, inside]
-    dense = dense if isinstance(dense, np.ndarray) else dense.toarray()
-    gram = dense @ dense.T
-    size = np.sqrt(np.maximum(np.diagonal(gram), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(gram / np.outer(size, size))
-    # Squares of singular values: rounding leaves 1e-16, and rows that differ by 1e-6 leave 1e-12.
-    vanish = (values <= _DEPENDENT) | (np.diagonal(gram).max(initial=0.0) == 0)
-    basis = np.zeros((held.size, int(vanish.sum())))
-    basis[held] = vectors[:, vanish] / size[:, None]
-    largest = np.maximum(np.abs(basis).max(axis=0, initial=0.0), np.finfo(float).tiny)
-    return np.asarray(basis / largest)
+    def everyone(slopes: Vector, unit: float) -> Vector:
+        full = np.zeros(program.n_customers)
+        full[who] = _priced(slopes, floor) * unit
+        return full
 
-
-def _most(gain: Vector, left: Matrix, right: Vector) -> float:
-    """Largest gainᵀt under left t ≤ right."""
-    from scipy.optimize import linprog
-
-    search: Any = linprog
-    scale = float(np.abs(right).max()) or 1.0
-    result = search(-gain, A_ub=left, b_ub=right / scale, bounds=(None, None), method="highs")
-    if result.status == 3:
-        return np.inf
-    return float(-result.fun * scale) if result.status == 0 else 0.0
+    return LimitPrices(
+        variance=everyone(more, step),
+        standard_deviation=everyone(more, step * money),
+        variance_less=everyone(less, step),
+        standard_deviation_less=everyone(less, step * money),
+        several=several,
+    )
 
 
 def limit_prices(
@@ -151,23 +146,21 @@ def limit_prices(
 ) -> tuple[Vector, Vector]:
     """Change per 10,000 more of each limit: (of the variance of the return, of money deviation).
 
-    Only multipliers against upper bounds count; each is 0 or less. Shape (n,) each. Where several
-    sets of multipliers explain the optimum these belong to the solver's.
+    The first two of ``limit_sides``; each is 0 or less. Shape (n,) each.
     """
-    z = _cap_multipliers(program, solution)
-    variance = -z * MONEY_STEP / budget + 0.0
-    return variance, variance * budget * _per_variance(solution)
+    sides = limit_sides(program, solution, budget)
+    return sides.variance, sides.standard_deviation
 
 
-def price_table(
+def limit_table(
     program: CreditProgram,
     solution: Solution,
     budget: float,
     currency: str,
-    kinds: list[str],
-    by_share: Mask,
+    names: Sequence[str],
+    is_limit: Mask,
 ) -> pd.DataFrame:
-    """Prices of budget and targets, one row per row of the program.
+    """Prices of the limits that have one, with the columns of ``price_table``.
 
     Parameters
     ----------
@@ -176,80 +169,192 @@ def price_table(
     budget : float
         T, in money.
     currency : str
-    kinds : list of str
-        "budget" or "target" per row.
-    by_share : ndarray of bool, shape (n,)
-        Whose upper bound is a part of the budget rather than a limit in money.
+    names : sequence of str, length n
+        The customers.
+    is_limit : ndarray of bool, shape (n,)
+        Whose upper bound is a limit in money, and not the largest share.
 
     Returns
     -------
     pandas.DataFrame
-        ``variance`` and ``standard_deviation`` are the changes for one step more,
-        ``variance_less`` and ``standard_deviation_less`` those for one step less; NaN where such a
-        step leaves nothing feasible. ``binding``: loosening the condition lowers the variance.
+        One row per limit whose step to one side changes the variance or is not possible. Where
+        ``LimitPrices.several`` is true, the words of ``step`` end with "(one of several prices)".
     """
-    face = DualFace(program, solution)
-    reached = program.activity(solution.x)
-    finite = np.where(np.isfinite(program.row_upper), program.row_upper, program.row_lower)
-    pressing = np.where(solution.duals.rows < 0, program.row_lower, program.row_upper)
-    bound = np.where(np.isfinite(pressing), pressing, finite)
-    target = np.array([kind == "target" for kind in kinds])
-    more, less = _slopes(program, solution, face, bound, target, by_share)
-    # The variance of the return is that of money over T²: its slope in T has both parts.
-    spread = np.where(target, 0.0, 2.0 * program.objective(solution.x))
-    step = np.where(target, POINT, MONEY_STEP / budget)
-    floor = _PRICED * float(np.abs(program.gradient(solution.x)).max())
-    more, less = (np.where(np.abs(slope) <= floor, 0.0, slope) for slope in (more, less))
-    loosened = np.where(np.isfinite(program.row_upper), more, less)
-    binding = (loosened < -floor) | ~target
-    money = budget * _per_variance(solution)
-    words = f"10,000 {currency} more".replace("  ", " ")
+    sides = limit_sides(program, solution, budget)
+    worth = (sides.variance != 0) | (sides.variance_less != 0)  # NaN is a finding too
+    at = np.flatnonzero(worth & is_limit)
+    words = _money_step(currency) + (" (one of several prices)" if sides.several else "")
     return pd.DataFrame(
         {
-            "kind": kinds,
-            "bound": np.where(target, bound, budget),
-            "reached": np.where(target, reached, budget * reached),
-            "binding": binding,
-            "step": np.where(target, "1 percentage point more", words),
-            # Adding 0.0 turns the −0.0 of a row without a price into a plain zero.
-            "variance": (more - spread) * step + 0.0,
-            "standard_deviation": more * step * money + 0.0,
-            "variance_less": (less + spread) * step + 0.0,
-            "standard_deviation_less": less * step * money + 0.0,
+            "kind": "limit",
+            "bound": program.upper[at] * budget,
+            "reached": solution.x[at] * budget,
+            "binding": sides.variance[at] < 0,
+            "step": words,
+            "variance": sides.variance[at],
+            "standard_deviation": sides.standard_deviation[at],
+            "variance_less": sides.variance_less[at],
+            "standard_deviation_less": sides.standard_deviation_less[at],
         },
-        index=pd.Index(program.row_names, name="condition", dtype="str"),
+        index=pd.Index([f"limit {names[int(i)]}" for i in at], name="condition", dtype="str"),
     )
 
 
-def _slopes(
+def price_table(
     program: CreditProgram,
     solution: Solution,
-    face: DualFace,
-    bound: Vector,
-    target: Mask,
+    budget: float,
+    currency: str,
+    kinds: Sequence[str],
     by_share: Mask,
+    in_money: Mask | None = None,
+) -> pd.DataFrame:
+    """Prices of budget, targets, groups, least returns and any other rows.
+
+    Parameters
+    ----------
+    program : CreditProgram
+    solution : Solution
+    budget : float
+        T, in money.
+    currency : str
+    kinds : sequence of str
+        Per row "budget", "target", "group", "return" or "row": see ``row_kinds``.
+    by_share : ndarray of bool, shape (n,)
+        Whose upper bound is a part of the budget rather than a limit in money.
+    in_money : ndarray of bool, shape (q,), optional
+        Rows whose bound is an amount of money, which stays when the budget moves; none by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``variance`` and ``standard_deviation`` are the changes for one step more of the row's
+        bound, ``variance_less`` and ``standard_deviation_less`` those for one step less; NaN where
+        such a step leaves nothing feasible. ``binding``: loosening the condition lowers the
+        variance. A group has two rows: one per percentage point, kind "group", and one per 10,000
+        of money, kind "group amount" and the name with "(amount)" behind it.
+
+    Raises
+    ------
+    ModelError
+        For a kind that is none of these.
+    """
+    unknown = [kind for kind in kinds if kind != "budget" and kind not in _STEPS]
+    if unknown or len(kinds) != program.n_rows:
+        raise ModelError(
+            f"{len(kinds)} kinds for {program.n_rows} rows, of them unknown: {listing(unknown)}; "
+            f"expected one of {listing([*KINDS, 'row'])} per row"
+        )
+    face = DualFace(program, solution)
+    kind = np.array(kinds, dtype=object)
+    bound = _bounds(program, solution, face)
+    stays = ~np.isfinite(bound) if in_money is None else in_money | ~np.isfinite(bound)
+    moved = np.where(stays, 0.0, bound)
+    more, less = _slopes(program, face, moved, kind == "budget", by_share)
+    floor = _rounding(face)
+    more, less = _priced(more, floor), _priced(less, floor)
+    whole = kind == "budget"
+    table = pd.DataFrame(
+        {
+            "kind": kind,
+            "bound": bound,
+            "reached": program.activity(solution.x),
+            "binding": _loosened(program, face, more, less) < -floor,
+            "more": more,
+            "less": less,
+            # The variance of the return is that of money over T²: its slope in T has both parts.
+            "spread": np.where(whole, 2.0 * program.objective(solution.x), 0.0),
+        },
+        index=pd.Index(program.row_names, name="condition", dtype="str"),
+    )
+    table.loc[whole, "binding"] = True
+    return _in_steps(table, budget, currency, _per_variance(solution))
+
+
+def _in_steps(
+    table: pd.DataFrame, budget: float, currency: str, per_variance: float
+) -> pd.DataFrame:
+    """Turn slopes per unit of share into the changes per step, groups in both of their steps."""
+    groups = table[table["kind"] == "group"]
+    amounts = groups.rename(index=lambda name: f"{name} (amount)").assign(kind="group amount")
+    # Each group's amount stands below its share.
+    order = np.concatenate([np.arange(len(table)), np.flatnonzero(table["kind"] == "group")])
+    table = pd.concat([table, amounts]) if len(groups) else table
+    table = table.take(np.argsort(order, kind="stable"))
+    money = table["kind"].isin(["budget", "group amount"]).to_numpy(dtype=bool)
+    step = np.where(money, MONEY_STEP / budget, POINT)
+    unit = np.where(money, budget, 1.0)
+    deviation = step * budget * per_variance
+    more, less, spread = (table[name].to_numpy(dtype=float) for name in ("more", "less", "spread"))
+    words = [
+        _money_step(currency) if m else _STEPS[k] for m, k in zip(money, table["kind"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "kind": pd.array(table["kind"].tolist(), dtype="str"),
+            "bound": table["bound"].to_numpy(dtype=float) * unit,
+            "reached": table["reached"].to_numpy(dtype=float) * unit,
+            "binding": table["binding"].to_numpy(dtype=bool),
+            "step": pd.array(words, dtype="str"),
+            # Adding 0.0 turns the −0.0 of a row without a price into a plain zero.
+            "variance": (more - spread) * step + 0.0,
+            "standard_deviation": more * deviation + 0.0,
+            "variance_less": (less + spread) * step + 0.0,
+            "standard_deviation_less": less * deviation + 0.0,
+        },
+        index=table.index,
+    )
+
+
+def _bounds(program: CreditProgram, solution: Solution, face: DualFace) -> Vector:
+    """Bound of each row that is told and moved: the one it presses on, else lies at, else has."""
+    lower, upper = program.row_lower, program.row_upper
+    below = np.where(face.at_lower & ~face.at_upper, True, ~np.isfinite(upper))
+    below = np.where(solution.duals.rows < 0, True, np.where(solution.duals.rows > 0, False, below))
+    chosen = np.where(below, lower, upper)
+    return np.where(np.isfinite(chosen), chosen, np.where(below, upper, lower))
+
+
+def _slopes(
+    program: CreditProgram, face: DualFace, moved: Vector, whole: Mask, by_share: Mask
 ) -> tuple[Vector, Vector]:
     """Change of the minimum variance per unit more, and per unit less, of each row's bound."""
-    more, less = np.empty(target.size), np.empty(target.size)
-    for r in range(target.size):
-        weights = np.zeros(target.size)
+    more, less = np.empty(whole.size), np.empty(whole.size)
+    for r in range(whole.size):
+        weights = np.zeros(whole.size)
         weights[r] = 1.0
         constant = 0.0
-        if not target[r]:
-            # The budget moves all targets, and the caps of those held by the largest share.
-            capped = at_bounds(program, solution)[1] & by_share
-            caps = np.where(capped, program.upper, 0.0)
-            weights = bound - np.asarray(program.rows @ caps)
-            constant = -float(program.gradient(solution.x) @ caps)
+        if whole[r]:
+            # The budget moves all parts of it, and the caps of those held by the largest share.
+            capped = face.high & by_share
+            weights = moved
+            if capped.any():
+                caps = np.where(capped, program.upper, 0.0)
+                weights = moved - np.asarray(program.rows @ caps)
+                constant = -float(face.slope @ caps)
         more[r] = face.largest(-weights) - constant
         less[r] = face.largest(weights) + constant
-    unpriced = np.array([np.nan])
-    return np.where(np.isinf(more), unpriced, more), np.where(np.isinf(less), unpriced, less)
+    return more, less
 
 
-def _cap_multipliers(program: CreditProgram, solution: Solution) -> Vector:
-    high = at_bounds(program, solution)[1]
-    return np.where(high, np.maximum(solution.duals.bounds, 0.0), 0.0)
+def _loosened(program: CreditProgram, face: DualFace, more: Vector, less: Vector) -> Vector:
+    """Change of the variance when a row is loosened: the better of the sides that it holds at."""
+    gain_above = np.where(face.at_upper & np.isfinite(program.row_upper), more, 0.0)
+    gain_below = np.where(face.at_lower & np.isfinite(program.row_lower), less, 0.0)
+    return np.fmin(gain_above, gain_below)
+
+
+def _rounding(face: DualFace) -> float:
+    return _PRICED * float(np.abs(face.slope).max())
+
+
+def _priced(slopes: Vector, floor: float) -> Vector:
+    """Slopes without rounding, and NaN for those without end: such a step is not possible."""
+    return np.where(np.isinf(slopes), np.nan, np.where(np.abs(slopes) <= floor, 0.0, slopes))
+
+
+def _money_step(currency: str) -> str:
+    return f"10,000 {currency} more".replace("  ", " ")
 
 
 def _per_variance(solution: Solution) -> float:
