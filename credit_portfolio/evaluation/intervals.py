@@ -1,14 +1,15 @@
-"""Intervals of the return, from total loss to the full markup."""
+"""Intervals of the return, from total loss to the full markup: crisp or fuzzy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import index as index_of
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from credit_portfolio.errors import DataError, ModelError
+from credit_portfolio.errors import DataError, ModelError, did_you_mean
+from credit_portfolio.evaluation.fuzzy import partition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +24,19 @@ if TYPE_CHECKING:
 # 1e-16 per invoice. A value this close to an edge lies on the edge. One cent on a sale of ten
 # million moves a return by 1e-9, so no real difference is hidden.
 _ON_THE_EDGE = 1e-9
+# Transitions take up half of the narrower neighbour, so that every interval keeps a half in which
+# a return is wholly (Gaussian and bell: nearly) its own.
+_WIDTH = 0.5
+
+Membership = Literal["crisp", "triangular", "trapezoidal", "gaussian", "bell"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ReturnIntervals:
     """Intervals [v_0, v_1), [v_1, v_2), …, [v_{k−1}, v_k]: the last one is closed.
+
+    Fuzzy intervals have the same edges; near an inner edge a return belongs to both neighbours in
+    part, half and half on the edge itself. ``docs/evaluation.md`` has the formulas.
 
     Parameters
     ----------
@@ -37,12 +46,17 @@ class ReturnIntervals:
         The first interval that counts as good, 0 ≤ good_from ≤ k.
     names : sequence of str, optional
         A name for each interval; "[-100 %, 0 %)" and so on by default.
+    membership : {"crisp", "triangular", "trapezoidal", "gaussian", "bell"}
+        Shape of the transitions; a crisp interval has none.
+    width : float, optional
+        How much of the narrower neighbour a transition takes up, 0 < width ≤ 1; 0.5 by default. As
+        it goes to 0 the degrees become the crisp ones, off the edges. Crisp intervals have 0.
 
     Raises
     ------
     ModelError
-        For edges that do not increase, a good_from outside the intervals, or names that do not
-        match their number.
+        For edges that do not increase, a good_from outside the intervals, names that do not match
+        their number, an unknown membership, or a width that it cannot have.
 
     Examples
     --------
@@ -51,14 +65,26 @@ class ReturnIntervals:
     ('[-100 %, 0 %)', '[0 %, 20 %)', '[20 %, 25 %]')
     >>> intervals.index([-1.0, 0.0, 0.25])
     array([0, 1, 2])
+    >>> intervals.fuzzy("trapezoidal").degrees([0.0, 0.025, 0.25])
+    array([[0.5 , 0.5 , 0.  ],
+           [0.25, 0.75, 0.  ],
+           [0.  , 0.  , 1.  ]])
     """
 
     edges: Vector
     good_from: int
     names: tuple[str, ...]
+    membership: Membership
+    width: float
 
     def __init__(
-        self, edges: ArrayLike, good_from: int, names: Sequence[str] | None = None
+        self,
+        edges: ArrayLike,
+        good_from: int,
+        names: Sequence[str] | None = None,
+        *,
+        membership: Membership = "crisp",
+        width: float | None = None,
     ) -> None:
         try:
             v = np.array(edges, dtype=np.float64)
@@ -80,13 +106,16 @@ class ReturnIntervals:
             raise ModelError(
                 f"good_from is {good_from}; expected 0 to {k}, as there are {k} intervals"
             )
-        named = tuple(names) if names is not None else tuple(_default_names(v))
+        named = tuple(names) if names is not None else default_names(v)
         if len(named) != k or len(set(named)) != k:
             raise ModelError(f"{k} intervals need {k} different names; found {list(named)}")
+        transition = _checked_width(membership, width)
         v.flags.writeable = False
         object.__setattr__(self, "edges", v)
         object.__setattr__(self, "good_from", good_from)
         object.__setattr__(self, "names", named)
+        object.__setattr__(self, "membership", membership)
+        object.__setattr__(self, "width", transition)
 
     @property
     def n_intervals(self) -> int:
@@ -97,6 +126,27 @@ class ReturnIntervals:
     def good(self) -> NDArray[np.bool_]:
         """Which intervals are good, shape (k,)."""
         return np.arange(self.n_intervals) >= self.good_from
+
+    @property
+    def is_fuzzy(self) -> bool:
+        """Whether a return can belong to two intervals in part."""
+        return self.membership != "crisp"
+
+    def fuzzy(self, membership: Membership, width: float | None = None) -> ReturnIntervals:
+        """Return the same edges and names with another membership, which may be "crisp" again."""
+        return ReturnIntervals(
+            self.edges, self.good_from, self.names, membership=membership, width=width
+        )
+
+    def same_as(self, other: ReturnIntervals) -> bool:
+        """Whether both give every return the same degrees, under the same names."""
+        return (
+            np.array_equal(self.edges, other.edges)
+            and self.good_from == other.good_from
+            and self.names == other.names
+            and self.membership == other.membership
+            and self.width == other.width
+        )
 
     def outside(self, returns: ArrayLike) -> NDArray[np.bool_]:
         """Which returns lie outside [v_0, v_k]; NaN does not."""
@@ -110,6 +160,33 @@ class ReturnIntervals:
         r = np.asarray(returns, dtype=np.float64)
         found = np.searchsorted(self.edges[1:-1], r + _ON_THE_EDGE, side="right")
         return np.where(np.isnan(r), -1, found)
+
+    def degrees(self, returns: ArrayLike) -> NDArray[np.float64]:
+        """Degree of each return in each interval, between 0 and 1; they sum to 1.
+
+        Parameters
+        ----------
+        returns : array_like of any shape
+            One on or beyond an outer edge belongs wholly to the outer interval.
+
+        Returns
+        -------
+        ndarray, shape (…, k)
+            All 0 for NaN.
+        """
+        r = np.asarray(returns, dtype=np.float64)
+        found = np.zeros((*r.shape, self.n_intervals))
+        if not self.is_fuzzy or self.n_intervals == 1:
+            index = self.index(r)
+            seen = index >= 0
+            found[seen, index[seen]] = 1.0
+            return found
+        low, high = r <= self.edges[0] + _ON_THE_EDGE, r >= self.edges[-1] - _ON_THE_EDGE
+        between = ~(low | high | np.isnan(r))
+        found[low, 0] = 1.0
+        found[high, -1] = 1.0
+        found[between] = partition(r[between], self.edges, self.membership, self.width)
+        return found
 
 
 def check_inside(
@@ -133,7 +210,8 @@ def check_inside(
     raise DataError(
         f"{len(failures):,} returns lie outside the edges [{intervals.edges[0]:g}, "
         f"{intervals.edges[-1]:g}], the first at {_first(failures)}; widen the edges, mend the "
-        "markup of the return rule, or count them in the outer intervals with outside='clip'",
+        "markup of the return rule, or count them in the outer intervals, "
+        f"{intervals.names[0]!r} and {intervals.names[-1]!r}, with outside='clip'",
         failures,
     )
 
@@ -178,12 +256,37 @@ def _named_cells(
     )
 
 
-def _default_names(v: Vector) -> list[str]:
+def default_names(v: Vector) -> tuple[str, ...]:
+    """Names that say where each interval lies: "[-100 %, 0 %)" and so on."""
     low = [_percent(value) for value in v[:-1]]
     high = [_percent(value) for value in v[1:]]
     names = [f"[{a}, {b})" for a, b in zip(low, high, strict=True)]
     names[-1] = names[-1][:-1] + "]"
-    return names
+    return tuple(names)
+
+
+def _checked_width(membership: str, width: float | None) -> float:
+    known = get_args(Membership)
+    if membership not in known:
+        raise ModelError(
+            f"unknown membership {membership!r}; expected one of {', '.join(known)}."
+            f"{did_you_mean(str(membership), known)}"
+        )
+    if membership == "crisp":
+        if width not in (None, 0):
+            raise ModelError(
+                f"crisp intervals have no transition, but width is {width!r}; leave it out, or "
+                "choose a fuzzy membership such as 'trapezoidal'"
+            )
+        return 0.0
+    if width is None:
+        return _WIDTH
+    if isinstance(width, bool) or not 0 < width <= 1:
+        raise ModelError(
+            f"width is {width!r}; a {membership} transition takes up a part of the narrower "
+            "neighbour, above 0 and at most 1; membership='crisp' has none"
+        )
+    return float(width)
 
 
 def _percent(value: float) -> str:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
+    Counts = NDArray[np.int64] | NDArray[np.float64]
+
+
+# Customers whose degrees are computed together: arrays of some 65,536 × k stay in the cache, and
+# the passing arrays stay far below the matrix of a million customers.
+_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,17 +33,26 @@ class EvaluationMatrix:
     ----------
     values : ndarray, shape (n_customers, n_intervals)
         p_ij; each row sums to 1.
-    counts : ndarray of int, shape (n_customers, n_intervals)
-        Periods of customer i with a return in interval j.
+    counts : ndarray of int or float, shape (n_customers, n_intervals)
+        Periods of customer i with a return in interval j; of fuzzy intervals the sum of the
+        degrees.
     intervals : ReturnIntervals
     centres : ndarray, shape (n_intervals,)
-        Mean of the pooled returns in each interval, its midpoint where there is none.
+        Mean of the pooled returns in each interval, weighted by degree; its midpoint where there
+        is none.
+    periods : ndarray of int, shape (n_customers,)
+        m_i, the periods in which customer i has a return.
+    squares : ndarray of int or float, shape (n_customers, n_intervals)
+        Sum of the squared degrees, the counts themselves when crisp. p_ij is a mean of m_i degrees
+        d, so that its sampling variance is (Σ d² − m_i p_ij²)/(m_i (m_i − 1)).
     """
 
     values: Matrix
-    counts: NDArray[np.int64]
+    counts: Counts
     intervals: ReturnIntervals
     centres: Vector
+    periods: NDArray[np.int64]
+    squares: Counts
 
 
 def evaluation_matrix(
@@ -49,6 +64,8 @@ def evaluation_matrix(
     customers: Sequence[object] | None = None,
 ) -> EvaluationMatrix:
     """Count each customer's periods per interval: p_ij = n_ij / m_i.
+
+    With fuzzy intervals n_ij is the sum of the degrees of his returns in interval j.
 
     Parameters
     ----------
@@ -77,20 +94,18 @@ def evaluation_matrix(
     if outside == "error":
         check_inside(intervals, returns, periods, customers)
     check_finite(returns, periods, customers)
-    n, k = returns.shape[1], intervals.n_intervals
-    index = intervals.index(returns)
-    seen = index >= 0
-    column = np.broadcast_to(np.arange(n), index.shape)
-    counts = np.bincount(column[seen] * k + index[seen], minlength=n * k).reshape(n, k)
-    observed = counts.sum(axis=1)
-    if (observed == 0).any():
-        empty = np.flatnonzero(observed == 0)
+    periods_seen = (~np.isnan(returns)).sum(axis=0)
+    if (periods_seen == 0).any():
+        empty = np.flatnonzero(periods_seen == 0)
         names = [customers[i] if customers is not None else i for i in empty.tolist()]
         raise DataError(f"{empty.size:,} customers have no period with a sale: {listing(names)}")
-    values = counts / observed[:, None]
-    for array in (values, counts):
+    add_up = _fuzzy_counts if intervals.is_fuzzy else _crisp_counts
+    counts, squares, totals = add_up(returns, intervals)
+    values = counts / periods_seen[:, None]
+    for array in (values, counts, squares, periods_seen):
         array.flags.writeable = False
-    return EvaluationMatrix(values, counts, intervals, _centres(returns, index, intervals))
+    centres = _centres(totals, counts.sum(axis=0), intervals)
+    return EvaluationMatrix(values, counts, intervals, centres, periods_seen, squares)
 
 
 def smoothed(matrix: EvaluationMatrix, strength: float = 1.0) -> Matrix:
@@ -107,8 +122,7 @@ def smoothed(matrix: EvaluationMatrix, strength: float = 1.0) -> Matrix:
             f"the smoothing strength is {strength}; expected a finite number of zero or more"
         )
     pooled = matrix.counts.sum(axis=0) / matrix.counts.sum()
-    observed = matrix.counts.sum(axis=1, keepdims=True)
-    drawn: Matrix = (matrix.counts + strength * pooled) / (observed + strength)
+    drawn: Matrix = (matrix.counts + strength * pooled) / (matrix.periods[:, None] + strength)
     return drawn
 
 
@@ -119,12 +133,39 @@ def interval_variance(distribution: Matrix, centres: Vector) -> Vector:
     return spread
 
 
-def _centres(returns: Matrix, index: NDArray[np.intp], intervals: ReturnIntervals) -> Vector:
-    seen = index >= 0
-    k = intervals.n_intervals
-    inside = np.clip(returns[seen], intervals.edges[0], intervals.edges[-1])
-    total = np.bincount(index[seen], weights=inside, minlength=k)
-    count = np.bincount(index[seen], minlength=k)
-    middle = (intervals.edges[:-1] + intervals.edges[1:]) / 2
-    centres: Vector = np.where(count > 0, total / np.maximum(count, 1), middle)
+def _crisp_counts(returns: Matrix, intervals: ReturnIntervals) -> tuple[Counts, Counts, Vector]:
+    """Return the counts, the same again as squares, and the sum of the returns in each interval."""
+    n, k = returns.shape[1], intervals.n_intervals
+    counts = np.zeros(n * k, dtype=np.int64)
+    totals = np.zeros(k)
+    for row in returns:  # a customer appears once in a period, so that += meets each place once
+        index = intervals.index(row)
+        seen = np.flatnonzero(index >= 0)
+        counts[seen * k + index[seen]] += 1
+        np.add.at(totals, index[seen], _inside(row[seen], intervals))
+    table = counts.reshape(n, k)
+    return table, table, totals
+
+
+def _fuzzy_counts(returns: Matrix, intervals: ReturnIntervals) -> tuple[Counts, Counts, Vector]:
+    """Return the sums of the degrees, of their squares, and of the returns weighted by degree."""
+    n, k = returns.shape[1], intervals.n_intervals
+    counts, squares, totals = np.zeros((n, k)), np.zeros((n, k)), np.zeros(k)
+    for row in returns:
+        for start in range(0, n, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            degrees = intervals.degrees(row[part])
+            counts[part] += degrees
+            squares[part] += degrees**2
+            totals += np.nan_to_num(_inside(row[part], intervals)) @ degrees
+    return counts, squares, totals
+
+
+def _inside(returns: Vector, intervals: ReturnIntervals) -> Vector:
+    return np.clip(returns, intervals.edges[0], intervals.edges[-1])
+
+
+def _centres(totals: Vector, counts: Vector, intervals: ReturnIntervals) -> Vector:
+    centres = (intervals.edges[:-1] + intervals.edges[1:]) / 2
+    np.divide(totals, counts, out=centres, where=counts > 0)
     return centres

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from credit_portfolio.errors import ModelError
+from credit_portfolio.errors import ModelError, did_you_mean, listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +47,9 @@ class Targets:
         b = np.array(self.bounds, dtype=np.float64)
         if b.shape != (self.intervals.n_intervals,):
             raise ModelError(
-                f"{b.size} targets for {self.intervals.n_intervals} intervals; give one each, or a "
-                "mapping from interval number to bound"
+                f"{b.size} targets for {self.intervals.n_intervals} intervals, "
+                f"{_all_names(self.intervals)}; give one each, or a mapping from interval name or "
+                "number to bound"
             )
         wrong = ~np.isnan(b) & ~((b >= 0) & (b <= 1))
         if wrong.any():
@@ -77,7 +78,7 @@ class Targets:
                     f"interval {j} {intervals.names[j]} has two targets, {b[j]} and {bound}; keep "
                     "one of them"
                 )
-            b[j] = _number(key, bound)
+            b[j] = _number(j, bound, intervals)
         return cls(b, intervals, "explicit")
 
     @classmethod
@@ -109,20 +110,29 @@ def _position(key: int | str, intervals: ReturnIntervals) -> int:
         if key in intervals.names:
             return intervals.names.index(key)
         if not key.removeprefix("-").isdecimal():
-            raise ModelError(f"no interval is named {key!r}; there are {list(intervals.names)}")
+            raise ModelError(
+                f"no interval is named {key!r}; there are {_all_names(intervals)}."
+                f"{did_you_mean(key, intervals.names)}"
+            )
         key = int(key)
     if isinstance(key, bool) or key != int(key) or not 0 <= key < intervals.n_intervals:
         raise ModelError(
-            f"a target is given for interval {key}; expected 0 to {intervals.n_intervals - 1}"
+            f"a target is given for interval {key}; expected 0 to {intervals.n_intervals - 1}, or "
+            f"one of the names {_all_names(intervals)}"
         )
     return int(key)
 
 
-def _number(key: int | str, bound: float) -> float:
+def _number(j: int, bound: float, intervals: ReturnIntervals) -> float:
+    where = f"the target of interval {j} {intervals.names[j]}"
     try:
         value = float(bound)
     except (TypeError, ValueError) as error:
-        raise ModelError(f"the target of interval {key} is {bound!r}; expected a number") from error
+        raise ModelError(f"{where} is {bound!r}; expected a number") from error
     if np.isnan(value):
-        raise ModelError(f"the target of interval {key} is NaN; leave it out to leave it free")
+        raise ModelError(f"{where} is NaN; leave it out to leave it free")
     return value
+
+
+def _all_names(intervals: ReturnIntervals) -> str:
+    return listing(intervals.names, intervals.n_intervals)

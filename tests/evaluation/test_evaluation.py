@@ -230,7 +230,8 @@ def test_an_unknown_policy_for_returns_outside_is_refused() -> None:
 def counted(counts: list[list[int]], centres: list[float]) -> EvaluationMatrix:
     n = np.array(counts)
     v = ReturnIntervals([0, 1, 2], 1)
-    return EvaluationMatrix(n / n.sum(axis=1, keepdims=True), n, v, np.array(centres))
+    m = n.sum(axis=1)
+    return EvaluationMatrix(n / m[:, None], n, v, np.array(centres), m, n)
 
 
 def test_smoothing_draws_rows_towards_the_pooled_one_in_exact_fractions() -> None:
