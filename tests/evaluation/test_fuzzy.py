@@ -141,6 +141,18 @@ def test_with_equal_widths_triangles_are_trapezoids_once_normalised() -> None:
         np.testing.assert_allclose(three, four, atol=SCALED)
 
 
+@pytest.mark.parametrize("shape", MEMBERSHIPS)
+def test_transitions_may_meet_in_the_middle_whatever_the_rounding(shape: str) -> None:
+    rng = np.random.default_rng(0)
+    for step in rng.uniform(0.001, 1, 50):
+        edges = -1 + step * np.arange(6)
+        middles = (edges[:-1] + edges[1:]) / 2
+        found = partition(middles, edges, shape, 1.0)
+        assert found.argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
+        if shape in ("triangular", "trapezoidal"):
+            assert found == pytest.approx(np.eye(5), abs=SCALED)
+
+
 # ---------------------------------------------------------------------------- always a partition
 
 
