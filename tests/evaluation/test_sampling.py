@@ -136,17 +136,50 @@ def most_likely(counts: Any, periods: Any) -> float:
 
 
 @pytest.mark.parametrize("alpha", [1.0, 5.0, 20.0])
-def test_the_estimated_strength_finds_the_truth_as_closely_as_likelihood(alpha: float) -> None:
+def test_rows_of_the_estimated_strength_are_as_near_the_truth_as_those_of_likelihood(
+    alpha: float,
+) -> None:
     rng = np.random.default_rng(int(alpha))
-    moments, likelihood = [], []
+    prior = np.array([0.03, 0.07, 0.1, 0.2, 0.6])
+    found, misses = [], []
     for _ in range(30):
-        counts, periods = simulated(rng, 300, alpha, [0.03, 0.07, 0.1, 0.2, 0.6])
-        moments.append(estimated_strength(counts, periods))
-        likelihood.append(most_likely(counts, periods))
-    here, there = np.log(np.array(moments) / alpha), np.log(np.array(likelihood) / alpha)
-    assert abs(np.median(here)) < 0.06
-    # The root mean square of the logarithm is some 0.1; a half more would be a worse estimator.
-    assert np.sqrt((here**2).mean()) < 1.5 * np.sqrt((there**2).mean())
+        theta = rng.dirichlet(alpha * prior, 200)
+        periods = rng.integers(6, 25, 200)
+        counts = rng.multinomial(periods, theta)
+        found.append(estimated_strength(counts, periods))
+        both = (
+            smooth(counts, periods, strength=a) for a in (found[-1], most_likely(counts, periods))
+        )
+        misses.append([((rows.values - theta) ** 2).sum() for rows in both])
+    # The least of five estimates lies below the truth, on the side of the customers' own history.
+    assert 0.6 * alpha < np.median(found) < 1.05 * alpha
+    here, there = np.sum(misses, axis=0)
+    assert here < 1.03 * there
+
+
+def test_customers_that_differ_in_losses_alone_are_not_drawn_together() -> None:
+    """Losses are the customer's own, what he pays otherwise is luck: the least strength is kept."""
+    rng = np.random.default_rng(6)
+    loss = rng.beta(0.6, 8, 300)
+    theta = np.column_stack([loss, (1 - loss) * 0.5, (1 - loss) * 0.5])
+    counts = rng.multinomial(15, theta)
+    periods = np.full(300, 15)
+    assert 6 < estimated_strength(counts, periods) < 12  # 8.6: of a Beta distribution, its sum
+    misses = [
+        ((smooth(counts, periods, strength=a).values - theta)[:, 0] ** 2).sum()
+        for a in ("estimated", most_likely(counts, periods), 0.0)
+    ]
+    assert misses[0] < 0.8 * min(misses[1:])
+
+
+def test_an_interval_that_few_touched_does_not_decide() -> None:
+    counts, periods = simulated(np.random.default_rng(2), 40, 20.0, [0.0, 0.5, 0.5])
+    before = estimated_strength(counts, periods)
+    counts[0] = [periods[0], 0, 0]  # one customer alone there, always: a quotient of next to 0
+    assert estimated_strength(counts, periods) > 0.5 * before
+    # In a book where all intervals are like that, variances are added over them.
+    few = [[8, 0], [4, 4], [0, 8]]
+    assert estimated_strength(few, [8, 8, 8]) == pytest.approx(0.4)
 
 
 def test_the_strength_within_classes_is_that_of_the_customers_of_a_class() -> None:
@@ -155,7 +188,7 @@ def test_the_strength_within_classes_is_that_of_the_customers_of_a_class() -> No
     two, m_two = simulated(rng, 300, 15.0, [0.1, 0.1, 0.8])
     counts, periods = np.vstack([one, two]), np.concatenate([m_one, m_two])
     codes = np.repeat([0, 1], 300)
-    assert 10 < estimated_strength(counts, periods, classes=codes) < 22
+    assert 9 < estimated_strength(counts, periods, classes=codes) < 18
     # Without them, the difference of the classes counts as one of customers.
     assert estimated_strength(counts, periods) < 4
 
@@ -170,24 +203,29 @@ def sums_of(degrees: list[Any]) -> tuple[Any, Any, Any]:
     return counts, np.array([len(d) for d in degrees]), np.array([(d**2).sum(0) for d in degrees])
 
 
-def test_the_strength_of_fuzzy_degrees_is_a_quotient_of_variances_added_in_loops() -> None:
+def test_the_strength_is_the_least_quotient_of_variances_taken_in_loops() -> None:
     rng = np.random.default_rng(5)
     for _ in range(20):
-        degrees = degrees_of(rng, 12)
-        codes = np.arange(12) % 2
-        within = between = spare = free = scale = 0.0
-        for c in (0, 1):
-            mates = [d for d, code in zip(degrees, codes, strict=True) if code == c]
-            middle = np.concatenate(mates).mean(axis=0)
-            sizes = [len(d) for d in mates]
-            within += sum(float(((d - d.mean(axis=0)) ** 2).sum()) for d in mates)
-            between += sum(len(d) * float(((d.mean(axis=0) - middle) ** 2).sum()) for d in mates)
-            spare += sum(size - 1 for size in sizes)
-            free += len(mates) - 1
-            scale += sum(sizes) - sum(size**2 for size in sizes) / sum(sizes)
-        expected = (within / spare) / max((between - free * within / spare) / scale, 1e-300)
+        degrees = degrees_of(rng, 16)
+        codes = np.arange(16) % 2
+        quotients = []
+        for j in range(3):
+            within = between = spare = free = scale = 0.0
+            for c in (0, 1):
+                mates = [d[:, j] for d, code in zip(degrees, codes, strict=True) if code == c]
+                middle = np.concatenate(mates).mean()
+                sizes = [len(d) for d in mates]
+                within += sum(float(((d - d.mean()) ** 2).sum()) for d in mates)
+                between += sum(len(d) * float((d.mean() - middle) ** 2) for d in mates)
+                spare += sum(size - 1 for size in sizes)
+                free += len(mates) - 1
+                scale += sum(sizes) - sum(size**2 for size in sizes) / sum(sizes)
+            if sum(d[:, j].sum() >= 0.5 for d in degrees) >= 5:
+                difference = (between - free * within / spare) / scale
+                quotients.append(within / spare / difference if difference > 0 else np.inf)
+        assert quotients
         found = estimated_strength(*sums_of(degrees), classes=codes)
-        assert found == pytest.approx(min(max(expected, WEAKEST), STRONGEST), rel=1e-10)
+        assert found == pytest.approx(min(max(min(quotients), WEAKEST), STRONGEST), rel=1e-9)
 
 
 def test_the_estimate_stays_within_its_bounds_and_says_so() -> None:
