@@ -89,6 +89,14 @@ def test_a_customer_without_history_takes_the_row_of_his_class_and_is_marked() -
         assert rows.drawn[2:].tolist() == [1.0, 1.0]
 
 
+def test_how_well_the_prior_is_known_follows_from_its_customers() -> None:
+    # One customer's mean of 8 periods varies (8 + 4)/(8 · 5) as much as a single period does.
+    assert smooth([[8, 0]], [8], strength=4.0).prior_variance == pytest.approx([12 / 40])
+    # Ten of them, a tenth of that; a class of one is held by the pool, a class of none is its like.
+    rows = smooth([[8, 0]] * 10 + [[0, 1]], [8] * 10 + [1], strength=4.0, classes=[0] * 10 + [2])
+    assert rows.prior_variance == pytest.approx([12 / 400, 1 / 5, 1 / 5])
+
+
 def test_permuting_customers_permutes_rows() -> None:
     rng = np.random.default_rng(4)
     counts = rng.integers(0, 6, (30, 4))
