@@ -293,6 +293,18 @@ def test_another_solver_can_be_named() -> None:
     assert theirs.objective == pytest.approx(ours.objective, rel=1e-8)
 
 
+def test_uniqueness_is_not_claimed_from_the_curvature_that_was_added() -> None:
+    program, rows = drawn(1)
+    n = program.n_customers
+    bare = altered(program, idiosyncratic=np.zeros(n), factors=np.ones((1, n)))
+    row = RobustRow("loss", rows[0].mean, rows[0].spread, 2.0, upper=9.0)
+    low, best = least(row, program), row.worst(solve(program).x)[1]
+    asked = RobustRow("loss", row.mean, row.spread, 2.0, upper=low + 0.3 * (best - low))
+    # The variance is that of the budget, whatever the shares: every point of the cone is optimal.
+    assert solve_with_cuts(bare, [asked]).solution.unique is not True
+    assert solve_with_cuts(program, [asked]).solution.unique is True
+
+
 def test_customers_without_spread_leave_no_slope_at_zero() -> None:
     program = CreditProgram(
         idiosyncratic=[0.01, 0.02, 0.03], rows=[[1, 1, 1]], row_lower=1, row_upper=1, upper=0.9,
