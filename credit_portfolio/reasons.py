@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from credit_portfolio.prices import MONEY_STEP, at_bounds, limit_prices
+from credit_portfolio.prices import MONEY_STEP, at_bounds, limit_prices, row_kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Mask = NDArray[np.bool_]
     Texts = NDArray[np.object_]
+
+# What a pressing row of each kind is called where it counts beside the risk.
+_COUNTED = {
+    "target": "targets",
+    "group": "groups",
+    "return": "the expected return",
+    "row": "other conditions",
+}
 
 
 def explain(
@@ -49,8 +57,7 @@ def explain(
     _, price = limit_prices(program, solution, budget)
     excess = _excess(program, solution)
     risk = _risk_shares(program, solution)
-    # The first row is the budget. Where a target presses, risk alone does not explain a share.
-    cost = "risk and targets" if solution.duals.rows[1:].any() else "risk"
+    cost = _cost(program, solution)
     texts = np.empty(w.size, dtype=object)
     money = f" {currency}".rstrip()
     for i in range(w.size):
@@ -97,6 +104,17 @@ def _risk_shares(program: CreditProgram, solution: Solution) -> Vector:
     parts = solution.x * program.gradient(solution.x)
     whole = float(parts.sum())
     return np.divide(parts, whole, out=np.zeros_like(parts), where=whole > 0)
+
+
+def _cost(program: CreditProgram, solution: Solution) -> str:
+    """Name what the margin counts: where a row besides the budget presses, not risk alone."""
+    pressing = {
+        kind
+        for kind, y in zip(row_kinds(program.row_names), solution.duals.rows, strict=True)
+        if y != 0
+    }
+    words = [word for kind, word in _COUNTED.items() if kind in pressing]
+    return f"{', '.join(['risk', *words[:-1]])} and {words[-1]}" if words else "risk"
 
 
 def _sentence(
