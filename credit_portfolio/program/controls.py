@@ -11,7 +11,7 @@ robust               w·p ± z‖s∘w‖ within a bound                        
 ===================  ============================================================  =============
 
 The first three are translated once, by ``prepared``. Turnover cuts shares in two, which only the
-solver sees; robust rows are replaced by tangents, which move (``solvers/cuts.py``).
+solver sees; robust rows are replaced by tangents, which move (``solvers/tangents.py``).
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from credit_portfolio.program.certificate import UNDIVERSIFIED, examine
 from credit_portfolio.program.rewriting import altered
 from credit_portfolio.program.robust import cones, with_tangents
 from credit_portfolio.solvers import solve
-from credit_portfolio.solvers.cuts import Solver, solve_with_cuts
 from credit_portfolio.solvers.proved import Contact, Cut, local_solution, whole_certificate
 from credit_portfolio.solvers.solution import Duals, Solution
+from credit_portfolio.solvers.tangents import Solver, solve_with_cuts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,8 +21,8 @@ from credit_portfolio.program.rewriting import altered, with_rows
 from credit_portfolio.program.robust import RobustRow, cones, with_tangents
 from credit_portfolio.program.turnover import Turnover
 from credit_portfolio.solvers import solve
-from credit_portfolio.solvers.cuts import solve_with_cuts
 from credit_portfolio.solvers.proved import Cut
+from credit_portfolio.solvers.tangents import solve_with_cuts
 
 N_PROGRAMS = min(int(os.environ.get("CREDIT_PORTFOLIO_PROGRAMS", "20")), 100)
 CERTIFIED = 1e-9
