@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from credit_portfolio.errors import ModelError
+from credit_portfolio.multipliers import MOST_SINGLE
 from credit_portfolio.portfolio import CreditPortfolio
-from credit_portfolio.prices import MONEY_STEP, POINT
+from credit_portfolio.prices import MONEY_STEP, POINT, limit_table, price_table
+from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.returns.panel import ReturnPanel
+from credit_portfolio.solvers import solve
 
 EDGES = [-1, 0, 0.1, 0.2, 0.25]
 LOW, TOP = "[-100 %, 0 %)", "[20 %, 25 %]"
@@ -209,3 +213,63 @@ def test_targets_that_say_nothing_are_no_conditions():
     assert a.shadow_prices.index.tolist() == ["budget"]
     assert a.evaluation["target"].tolist()[0] == 1.0
     assert not a.evaluation["binding"].any()
+
+
+# --- groups and single limits ---------------------------------------------------------------------
+
+
+def small(upper, **rows):
+    program = CreditProgram(
+        idiosyncratic=[0.01, 0.02, 0.04], rows=[[1, 1, 1], [1, 0, 0]], row_lower=[1, -np.inf],
+        row_upper=[1, rows.get("cap", 0.4)], upper=upper, row_names=["budget", "group retail"],
+    )  # fmt: skip
+    return program, solve(program)
+
+
+def test_a_group_cap_is_priced_per_percentage_point_and_per_ten_thousand() -> None:
+    program, solution = small(1.0)
+    none = np.zeros(3, dtype=bool)
+    table = price_table(program, solution, BUDGET, "EUR", ["budget", "group"], none)
+    assert table.index.tolist() == ["budget", "group retail", "group retail (amount)"]
+    assert table["kind"].tolist() == ["budget", "group", "group amount"]
+    assert table["step"].tolist()[1:] == ["1 percentage point more", "10,000 EUR more"]
+    share, amount = table.iloc[1], table.iloc[2]
+    # By hand: w = (c, (1 − c)·2/3, (1 − c)/3), variance 0.01 c² + (1 − c)²·0.04/3.
+    slope = 2 * 0.01 * 0.4 - 2 * 0.6 * 0.04 / 3
+    assert share["variance"] == pytest.approx(slope * POINT, rel=1e-9)
+    assert share["variance_less"] == pytest.approx(-slope * POINT, rel=1e-9)
+    assert amount["variance"] == pytest.approx(slope * MONEY_STEP / BUDGET, rel=1e-9)
+    assert (share["bound"], amount["bound"]) == pytest.approx((0.4, 0.4 * BUDGET))
+    assert table["binding"].all()
+
+
+def test_a_limit_has_no_way_down_where_the_limits_add_up_to_the_budget() -> None:
+    program, solution = small([0.5, 0.25, 0.25], cap=1.0)
+    table = limit_table(program, solution, BUDGET, "EUR", list("ABC"), np.ones(3, dtype=bool))
+    assert table.index.tolist() == ["limit A", "limit B", "limit C"]
+    assert table["standard_deviation_less"].isna().all()
+    # Marginal variances 0.010, 0.010, 0.020: only credit taken from C lowers the risk.
+    np.testing.assert_allclose(
+        table["variance"], np.array([-0.01, -0.01, 0.0]) * MONEY_STEP / BUDGET, rtol=1e-9
+    )
+    assert table["binding"].tolist() == [True, True, False]
+
+
+def test_prices_of_too_many_tied_limits_are_told_as_one_of_several() -> None:
+    n = MOST_SINGLE + 2
+    part = np.where(np.arange(n) % 2 == 0, 1.0, 0.0)
+    program = CreditProgram(
+        idiosyncratic=np.linspace(1, 2, n), rows=[np.ones(n), part],
+        row_lower=[1, -np.inf], row_upper=[1, 0.5], upper=1 / n,
+        row_names=["budget", "group even"],
+    )  # fmt: skip
+    everyone = np.ones(n, dtype=bool)
+    names = [str(i) for i in range(n)]
+    table = limit_table(program, solve(program), BUDGET, "", names, everyone)
+    assert table["step"].str.endswith("(one of several prices)").all()
+
+
+def test_an_unknown_kind_of_row_is_refused() -> None:
+    program, solution = small(1.0)
+    with pytest.raises(ModelError, match="'grup'"):
+        price_table(program, solution, BUDGET, "", ["budget", "grup"], np.zeros(3, dtype=bool))
