@@ -26,7 +26,9 @@ from typing import Any
 import psycopg
 
 import credit_portfolio as cp
-from credit_portfolio.returns.panel import _cells
+from credit_portfolio.ledger.positions import arrow_of
+from credit_portfolio.returns.cells import sums_of
+from credit_portfolio.returns.rows import rows_of
 
 INVOICES = """
 CREATE TABLE receivables AS
@@ -121,10 +123,10 @@ def measure(rows: int, customers: int) -> list[tuple[str, int, float]]:
         rule = cp.ReturnRule(markup=0.25, funding_rate=0.08)
         panel = cp.ReturnPanel.from_ledger(ledger, rule, period="month")
         _told(lines, f"monthly panel {panel.values.shape}", counter, opened, start)
-        cells = _cells(ledger, rule, "month")
+        names = arrow_of(sums_of(rows_of(ledger, rule, "month")))["customer_id"]
     # A cell is a name, a number of a period, two floats, a count and two sums of money.
-    text = sum(len(cells.customers[c]) for c in cells.customer) + 60 * len(cells.customer)
-    lines.append((f"the {len(cells.customer):,} sums themselves, as text", text, 0.0))
+    text = sum(len(name.as_py()) for name in names) + 60 * len(names)
+    lines.append((f"the {len(names):,} sums themselves, as text", text, 0.0))
     lines.append((f"the {rows:,} rows of the table, as text", int(size), 0.0))
     return lines
 

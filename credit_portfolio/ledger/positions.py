@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -63,19 +63,24 @@ def with_parts(t: Table, as_of: datetime.date) -> Table:
 
 
 def day_expressions(t: Table, as_of: datetime.date) -> dict[str, Any]:
-    """Return the counts and sums of rows :func:`with_parts` of a day, as aggregates."""
+    """Return the counts and sums of rows :func:`with_parts` of a day, as aggregates.
+
+    What follows from them is worked out by ``day_numbers`` of ``record.py``: an engine takes as
+    long for each as for reading a column.
+    """
     seen = t.invoice_date <= as_of
     later = seen & (t.settled_date > as_of).fill_null(False)
     sums: dict[str, Any] = {
+        "rows": t.count(),
+        "rows_money": t.amount.sum(),
         "invoices": seen.sum(),
-        "still_open": (seen & (t.open > 0)).sum(),
-        "after": (~seen).sum(),
-        "after_money": t.amount.sum(where=~seen),
         "settled_after": later.sum(),
         "settled_after_money": t.amount.sum(where=later),
+        "still_open": (seen & (t.open > 0)).sum(),
+        "amount_money": t.amount.sum(where=seen),
     }
-    for name in TOTALS:
-        sums[f"{name}_count"] = (seen & (t[name] != 0)).sum()
+    for name in ("collected", "written_off"):
+        sums[f"{name}_count"] = (seen & (t[name] > 0)).sum()
         sums[f"{name}_money"] = t[name].sum(where=seen)
     return sums
 
@@ -85,6 +90,14 @@ def count_customers(t: Table, as_of: datetime.date) -> int:
     # Engines count what is distinct in a table faster than in an aggregate.
     distinct = t.filter(t.invoice_date <= as_of).select("customer_id").distinct()
     return int(frame_of(distinct.aggregate(n=distinct.count()))["n"].iloc[0])
+
+
+def customer_codes(t: Table) -> Table:
+    """Return the customers of rows with a number each, 0, 1, … in the order of their ids."""
+    import ibis
+
+    named = t.select("customer_id").distinct()
+    return named.select("customer_id", code=ibis.row_number().over(order_by="customer_id"))
 
 
 def frame_of(table: Table) -> pd.DataFrame:
@@ -112,6 +125,13 @@ def arrow_of(table: Table) -> Any:
         return table.to_pyarrow()
 
 
+def batches_of(table: Table) -> Iterator[Any]:
+    """Yield the rows of a table of the embedded engine, in batches of Arrow of a million or so."""
+    from credit_portfolio.ledger.engines import batches
+
+    yield from batches(table)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Ledger:
     """Invoices as known on one day; :func:`credit_portfolio.open_ledger` makes one.
@@ -134,6 +154,9 @@ class Ledger:
         Invoices, those with money open, and customers with an invoice.
     accepted : table expression of Ibis
         The accepted rows of all days, from which any day's picture is made: see :meth:`on`.
+    codes : table expression of Ibis, optional
+        customer_id and code, 0, 1, … in the order of the ids, of all accepted rows; where the
+        embedded engine holds the rows.
     """
 
     invoices: Table
@@ -145,6 +168,7 @@ class Ledger:
     n_open: int
     n_customers: int
     accepted: Table
+    codes: Table | None = None
 
     def on(self, day: str | datetime.date | pd.Timestamp) -> Ledger:
         """Return the same ledger as it stood on another day.

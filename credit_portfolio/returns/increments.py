@@ -15,7 +15,9 @@ import pandas as pd
 
 from credit_portfolio.errors import ModelError
 from credit_portfolio.ledger.positions import Ledger, arrow_of, frame_of, total_of
-from credit_portfolio.returns import panel as panels
+from credit_portfolio.returns.cells import Cells, arrays_of, no_cells, sums_of
+from credit_portfolio.returns.periods import frame_of_periods, notes_on_open, starts_of
+from credit_portfolio.returns.rows import markup_of, ordinal_of, rows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +69,7 @@ def marks_of(picture: Any, rule: ReturnRule, period: str) -> pd.DataFrame:
     rows = picture.select(
         "amount",
         "open",
-        period=panels._ordinal(picture.invoice_date, period),
+        period=ordinal_of(picture.invoice_date, period),
         mark=(text.hash() % _MARKS).cast("int64"),
     )
     sums = rows.group_by("period").aggregate(
@@ -99,7 +101,7 @@ def updated(panel: ReturnPanel, ledger: Ledger) -> ReturnPanel:
             "one currency: make a panel for each"
         )
     rule, period = history.rule, history.period
-    panels._markup(ledger, rule)  # refuses a markup that is missing or not above 0
+    markup_of(ledger, rule)  # refuses a markup that is missing or not above 0
     earlier = ledger.on(panel.as_of) if _reaches(ledger, panel) else None
     before = history.marks.iloc[:0]
     if earlier is not None:
@@ -111,7 +113,7 @@ def updated(panel: ReturnPanel, ledger: Ledger) -> ReturnPanel:
         open=total_of(now["open"]),
     )
     rewritten = _different(history.marks, before)
-    frame = panels._frame(
+    frame = frame_of_periods(
         now.index.to_numpy(),
         now["invoices"].to_numpy(),
         now["amount"].to_numpy(dtype=np.float64),
@@ -129,7 +131,7 @@ def updated(panel: ReturnPanel, ledger: Ledger) -> ReturnPanel:
     if earlier is not None and type(ledger) is not Ledger:
         _clear(values, costs, _gone(ledger, earlier, history), frame.periods, customers)
     if len(cells.customer):
-        rows = frame.periods.get_indexer(panels._starts(cells.ordinals, period))[cells.period]
+        rows = frame.periods.get_indexer(starts_of(cells.ordinals, period))[cells.period]
         place = (rows, customers.get_indexer(pd.Index(cells.customers))[cells.customer])
         costs[place] = cells.cost
         values[place] = cells.profit / cells.cost
@@ -141,7 +143,7 @@ def updated(panel: ReturnPanel, ledger: Ledger) -> ReturnPanel:
         periods=frame.periods,
         costs=costs,
         dropped=frame.dropped,
-        notes=panels._notes(float(still_open), rule, ledger),
+        notes=notes_on_open(float(still_open), rule, ledger),
         as_of=ledger.as_of,
         history=replace(
             history,
@@ -179,9 +181,9 @@ def _changed(
     history: PanelHistory,
     whole: list[int],
     kept: list[int],
-) -> panels._Cells:
+) -> Cells:
     """Add up the cells of whole periods, and of the kept periods those with a moved invoice."""
-    rows = panels._rows(ledger, history.rule, history.period)
+    rows = rows_of(ledger, history.rule, history.period)
     parts = []
     if whole:
         parts.append(rows.filter(rows.period.isin(whole)))
@@ -190,9 +192,9 @@ def _changed(
         moved = _moved(inside, earlier, history).select("customer_id", "period").distinct()
         parts.append(inside.semi_join(moved, ["customer_id", "period"]))
     if not parts:
-        return panels._no_cells()
+        return no_cells()
     both = parts[0] if len(parts) == 1 else parts[0].union(parts[1])
-    return panels._arrays(arrow_of(panels._sums(both)))
+    return arrays_of(arrow_of(sums_of(both)))
 
 
 def _moved(rows: Any, earlier: Ledger, history: PanelHistory) -> Any:
@@ -206,7 +208,7 @@ def _moved(rows: Any, earlier: Ledger, history: PanelHistory) -> Any:
     if type(earlier) is Ledger:
         return changed
     # Of entries, several days make an invoice: a payment in part, a credit note, a discount.
-    then = panels._rows(earlier, history.rule, history.period)
+    then = rows_of(earlier, history.rule, history.period)
     money = ("amount", "collected", "written_off", "open")
     facts = ["customer_id", "period", "invoice_id", *money]
     same = [rows[name] == then[name] for name in facts]
@@ -217,7 +219,7 @@ def _moved(rows: Any, earlier: Ledger, history: PanelHistory) -> Any:
 
 def _gone(ledger: Ledger, earlier: Ledger, history: PanelHistory) -> Any:
     """Return the cells of invoices that were there and are not: credit notes took all of them."""
-    then = panels._rows(earlier, history.rule, history.period)
+    then = rows_of(earlier, history.rule, history.period)
     now = ledger.invoices
     gone = then.anti_join(now, ["customer_id", "invoice_id", "invoice_date"])
     return arrow_of(gone.select("customer_id", "period").distinct())

@@ -14,20 +14,23 @@ import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
-from credit_portfolio.ledger.positions import arrow_of, frame_of
-from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
+from credit_portfolio.returns.cells import Sheet, sheet_of
+from credit_portfolio.returns.periods import (
+    UNITS,
+    frame_of_periods,
+    no_periods,
+    notes_on_open,
+    starts_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from credit_portfolio.ledger.source import Ledger
     from credit_portfolio.returns.increments import PanelHistory
+    from credit_portfolio.returns.rule import ReturnRule
 
     Matrix = NDArray[np.float64]
-
-_UNITS = {"month": ("M", 12), "quarter": ("Q", 4), "year": ("Y", 1)}  # of pandas; in a year
-_EPOCH = 1970  # the year from which pandas counts periods
-_DAYS_PER_YEAR = 365
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -150,7 +153,7 @@ class ReturnPanel:
             costs=given,
             min_periods=min_periods,
             convention="returns as given",
-            dropped=_no_periods(),
+            dropped=no_periods(),
         )
 
     @classmethod
@@ -186,44 +189,39 @@ class ReturnPanel:
         ModelError
             For an unknown period or markup column.
         """
-        if period not in _UNITS:
+        if period not in UNITS:
             raise ModelError(
                 f"period is {period!r}; expected 'month', 'quarter' or 'year'."
-                f"{did_you_mean(period, _UNITS)}"
+                f"{did_you_mean(period, UNITS)}"
             )
         if maturity_days < 0:
             raise ModelError(f"maturity_days is {maturity_days}; expected 0 or more")
-        cells = _cells(ledger, rule, period)
-        n = len(cells.ordinals)
-        frame = _frame(
-            cells.ordinals,
-            np.bincount(cells.period, cells.invoices, minlength=n).astype(np.int64),
-            np.bincount(cells.period, cells.amount, minlength=n).astype(np.float64),
+        sheet = sheet_of(ledger, rule, period)
+        frame = frame_of_periods(
+            sheet.ordinals,
+            sheet.invoices,
+            sheet.amount,
             period,
             maturity_days,
             ledger.as_of,
         )
-        mature = frame.ripe[cells.period]
-        row = frame.periods.get_indexer(_starts(cells.ordinals, period))[cells.period]
-        place = (row[mature], cells.customer[mature])
-        costs = np.zeros((len(frame.periods), len(cells.customers)))
+        rows = frame.periods.get_indexer(starts_of(sheet.ordinals[frame.ripe], period))
+        costs = np.zeros((len(frame.periods), len(sheet.customers)))
         profits = np.zeros_like(costs)
-        costs[place] = cells.cost[mature]
-        profits[place] = cells.profit[mature]
-        customers = pd.Index(cells.customers, name="customer_id", dtype="str")
+        costs[rows], profits[rows] = sheet.cost[frame.ripe], sheet.profit[frame.ripe]
         values = np.divide(profits, costs, out=np.full(costs.shape, np.nan), where=costs > 0)
         return cls(
             values=values,
-            customers=customers,
+            customers=pd.Index(sheet.customers, name="customer_id", dtype="str"),
             periods=frame.periods,
             costs=costs,
             min_periods=min_periods,
             convention=rule.describe(),
             dropped=frame.dropped,
-            notes=_notes(float(cells.open[mature].sum()), rule, ledger),
+            notes=notes_on_open(float(sheet.open[frame.ripe].sum()), rule, ledger),
             as_of=ledger.as_of,
             currency=ledger.currency,
-            history=_history(ledger, rule, period, maturity_days, cells) if updatable else None,
+            history=_history(ledger, rule, period, maturity_days, sheet) if updatable else None,
         )
 
     def updated(self, ledger: Ledger) -> ReturnPanel:
@@ -356,229 +354,11 @@ class ReturnPanel:
         return text + ")"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Cells:
-    """Sums of each customer and period, as arrays of one length; the first two are positions."""
-
-    customer: NDArray[np.int64]  # in customers
-    period: NDArray[np.int64]  # in ordinals
-    cost: Matrix
-    profit: Matrix
-    invoices: NDArray[np.int64]
-    amount: Matrix
-    open: Matrix
-    customers: list[str]  # sorted
-    ordinals: NDArray[np.int64]  # sorted
-
-
-def _cells(ledger: Ledger, rule: ReturnRule, period: str) -> _Cells:
-    """Run the aggregation where the ledger lives: one row per customer and period."""
-    table = arrow_of(_sums(_rows(ledger, rule, period)))
-    ledger.check(
-        invoices=_total(table["invoices"]),
-        amount=_total(table["amount"]),
-        open=_total(table["open"]),
-    )
-    return _arrays(table)
-
-
-def _rows(ledger: Ledger, rule: ReturnRule, period: str) -> Any:
-    """Return the invoices with the number of their period, their cost and their profit."""
-    t = ledger.invoices
-    as_of = ledger.as_of
-    markup = _markup(ledger, rule)
-    amount, collected = t.amount.cast("float64"), t.collected.cast("float64")
-    still_open = t.open.cast("float64")
-    cost = amount / (markup + 1.0)
-    closed = t.settled_date.fill_null(as_of)
-    value = collected + still_open
-    if rule.provisions is not None:
-        value = value - still_open * _provision(rule.provisions, t, as_of)
-        if rule.late_settlement == "provisioned":
-            late = (t.settled_date > t.due_date).fill_null(False).ifelse(collected, 0.0)
-            value = value - late * _provision(rule.provisions, t, closed)
-    profit = value - cost
-    if rule.funding_rate:
-        days_closed = _days(t.invoice_date, closed)
-        days_open = _days(t.invoice_date, as_of)
-        # What is no longer open was paid, lost, or kept back as a discount.
-        days = ((amount - still_open) * days_closed + still_open * days_open) / amount
-        profit = profit - cost * (rule.funding_rate / _DAYS_PER_YEAR) * days
-    return t.mutate(period=_ordinal(t.invoice_date, period), cost_=cost, profit_=profit)
-
-
-def _sums(rows: Any) -> Any:
-    """Return what each cell comes to: one row per customer and period."""
-    return rows.group_by(["customer_id", "period"]).aggregate(
-        cost=rows.cost_.sum(),
-        profit=rows.profit_.sum(),
-        invoices=rows.count(),
-        amount=rows.amount.sum(),
-        open=rows.open.sum(),
-    )
-
-
-def _ordinal(date: Any, period: str) -> Any:
-    """Return the number of a date's period, as pandas counts them."""
-    each = _UNITS[period][1]
-    years = (date.year() - _EPOCH) * each
-    if each == 1:
-        return years
-    return years + (date.month() - 1 if each == 12 else date.quarter() - 1)
-
-
-def _total(column: Any) -> Any:
-    """Return the sum of a column of Arrow, exact for decimals."""
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-
-    return pc.sum(column).as_py()
-
-
-def _arrays(table: Any) -> _Cells:
-    """Return the fetched sums as arrays."""
-    if not table.num_rows:
-        return _no_cells()
-    # Each customer's name stands on many rows, and is sorted once.
-    coded = table["customer_id"].combine_chunks().dictionary_encode()
-    names = np.array(coded.dictionary.to_pylist(), dtype=object)
-    order = np.argsort(names)
-    rank = np.empty(len(names), dtype=np.int64)
-    rank[order] = np.arange(len(names))
-    period = table["period"].to_numpy().astype(np.int64)
-    ordinals = np.arange(period.min(), period.max() + 1)
-    seen = np.bincount(period - ordinals[0], minlength=len(ordinals)) > 0
-    place = (np.cumsum(seen) - 1)[period - ordinals[0]]
-    floats = {
-        name: table[name].cast("float64").to_numpy()
-        for name in ("cost", "profit", "amount", "open")
-    }
-    return _Cells(
-        customer=rank[coded.indices.to_numpy()],
-        period=place,
-        invoices=table["invoices"].to_numpy(),
-        customers=names[order].tolist(),
-        ordinals=ordinals[seen],
-        **floats,
-    )
-
-
-def _markup(ledger: Ledger, rule: ReturnRule) -> Any:
-    if not isinstance(rule.markup, str):
-        return float(rule.markup)
-    if rule.markup not in ledger.groups:
-        raise ModelError(
-            f"markup names the column {rule.markup!r}, which the ledger does not have; its further "
-            f"columns are {listing(ledger.groups)}.{did_you_mean(rule.markup, ledger.groups)}"
-        )
-    column = _figures(ledger.invoices[rule.markup])
-    usable = (column > 0) & (column < float("inf"))
-    wrong = ledger.invoices.filter(~usable.fill_null(False))
-    bad = int(arrow_of(wrong.aggregate(n=wrong.count()))["n"][0].as_py())
-    if bad:
-        raise DataError(
-            f"{bad:,} invoices have no markup above 0 in column {rule.markup!r}; fill it for every "
-            "invoice, or give ReturnRule one number",
-            frame_of(wrong),
-        )
-    return column
-
-
-def _figures(column: Any) -> Any:
-    """Return a column as floats, NULL for text that is no number: some engines stop at such."""
-    if not column.type().is_string():
-        return column.cast("float64")
-    text = column.strip()
-    number = text.re_search(r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2})?$")
-    return number.fill_null(False).ifelse(text, None).cast("float64")
-
-
-def _provision(matrix: ProvisionMatrix, t: Any, until: Any) -> Any:
-    """Rate of the bucket in which each invoice's age falls."""
-    start = t.due_date if matrix.basis == "due" else t.invoice_date
-    age = _days(start, until)
-    rate = age * 0.0 + matrix.rates[-1]
-    for day, bucket_rate in reversed(list(zip(matrix.days, matrix.rates[:-1], strict=True))):
-        rate = (age <= day).ifelse(bucket_rate, rate)
-    return rate
-
-
-def _days(start: Any, until: Any) -> Any:
-    """Whole days from one date column to another, or to a fixed date."""
-    if isinstance(until, dt.date):
-        # A date column minus a date is an interval of days; its negative is what we want.
-        return -start.delta(until, unit="day").cast("float64")
-    return until.delta(start, unit="day").cast("float64")
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Frame:
-    """The periods of a panel, and those that are left out of it."""
-
-    periods: pd.PeriodIndex
-    ripe: NDArray[np.bool_]  # per period with invoices
-    dropped: pd.DataFrame
-
-
-def _frame(
-    ordinals: NDArray[np.int64],
-    invoices: NDArray[np.int64],
-    amount: Matrix,
-    period: str,
-    maturity_days: int,
-    as_of: dt.date,
-) -> _Frame:
-    """Tell mature periods from those to drop; from the first to the last, also without a sale."""
-    starts = _starts(ordinals, period)
-    cutoff = pd.Timestamp(as_of) - pd.Timedelta(days=maturity_days)
-    ends = starts.end_time.normalize()
-    ripe = np.asarray(ends <= cutoff)
-    dropped = _no_periods()
-    if not ripe.all():
-        reasons = [
-            f"ended {end.date()}, less than {maturity_days} days before {as_of}" for end in ends
-        ]
-        columns = {"period": starts, "reason": reasons, "invoices": invoices, "amount": amount}
-        dropped = pd.DataFrame(columns)[~ripe].reset_index(drop=True)
-    if not ripe.any():
-        raise DataError(
-            f"no {period} had ended {maturity_days} days before {as_of}; give a later "
-            "as_of, a shorter period or fewer maturity_days",
-            dropped,
-        )
-    first, last = starts[ripe].min(), starts[ripe].max()
-    periods = pd.period_range(first, last, freq=_UNITS[period][0], name="period")
-    return _Frame(periods, ripe, dropped)
-
-
-def _starts(ordinals: NDArray[np.int64], period: str) -> pd.PeriodIndex:
-    unit = _UNITS[period][0]
-    return pd.PeriodIndex([pd.Period(ordinal=int(n), freq=unit) for n in ordinals])
-
-
-def _no_cells() -> _Cells:
-    none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
-    return _Cells(none, none, nothing, nothing, none, nothing, nothing, [], none)
-
-
 def _history(
-    ledger: Ledger, rule: ReturnRule, period: str, maturity_days: int, cells: _Cells
+    ledger: Ledger, rule: ReturnRule, period: str, maturity_days: int, sheet: Sheet
 ) -> PanelHistory:
     from credit_portfolio.returns.increments import PanelHistory, marks_of
 
     marks = marks_of(ledger.invoices, rule, period)
-    invoices = int(cells.invoices.sum())
-    return PanelHistory(rule, period, maturity_days, marks, len(cells.customer), invoices)
-
-
-def _no_periods() -> pd.DataFrame:
-    return pd.DataFrame({"period": [], "reason": [], "invoices": [], "amount": []})
-
-
-def _notes(still_open: float, rule: ReturnRule, ledger: Ledger) -> tuple[str, ...]:
-    if rule.provisions is None and still_open > 0:
-        return (
-            f"{still_open:,.2f} {ledger.currency}".strip()
-            + " of the mature periods is still open and counts in full, since the return rule has "
-            "no provision matrix",
-        )
-    return ()
+    cells, invoices = int(np.count_nonzero(sheet.cost)), int(sheet.invoices.sum())
+    return PanelHistory(rule, period, maturity_days, marks, cells, invoices)

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.source import open_ledger
-from credit_portfolio.returns import increments, panel as panels
+from credit_portfolio.returns import cells, increments
 from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
 
@@ -156,7 +156,7 @@ def two_years():
 def engine_sums(monkeypatch):
     """Watch what the engine hands over: one row a cell that it has added up."""
     seen = []
-    for module in (panels, increments):
+    for module in (cells, increments):
         fetch = module.arrow_of
         monkeypatch.setattr(module, "arrow_of", lambda t, f=fetch: seen.append(f(t)) or seen[-1])
     return seen
