@@ -150,6 +150,8 @@ def store(engine: Any, name: str, table: Table) -> Table:
     return ops.DatabaseTable(name, schema=table.schema(), source=engine).to_expr()
 
 
+_BATCH = 2**20  # rows handed over at once
+
 MOST_SORTED = 2**27
 """Rows of which numbers are sorted in memory, in one GiB; beyond, the engine groups and spills."""
 
@@ -176,22 +178,34 @@ def twice(column: Table, most: int = MOST_SORTED) -> Any:
         return None
     (name,) = column.columns
     parts, rows = [], 0
-    with computing():
-        # The hash of Ibis 12.0 takes a detour by text for the same bits.
-        asked = f'SELECT hash("{name}") AS key FROM ({engine.compile(column)})'
-        found = engine.con.sql(f'{asked} WHERE "{name}" IS NOT NULL').to_arrow_reader(2**20)
-        for batch in found:
-            rows += batch.num_rows
-            if rows > most:
-                found.close()
-                return None
-            parts.append(batch.column(0).to_numpy(zero_copy_only=False))
+    # The hash of Ibis 12.0 takes a detour by text for the same bits.
+    asked = f'SELECT hash("{name}") AS key FROM ({engine.compile(column)})'
+    for batch in _batches(engine, f'{asked} WHERE "{name}" IS NOT NULL'):
+        rows += batch.num_rows
+        if rows > most:
+            return None
+        parts.append(batch.column(0).to_numpy(zero_copy_only=False))
     if not parts:
         return np.zeros(0, dtype=np.int64)
     keys = np.concatenate(parts).view(np.int64)
     del parts
     keys.sort()
     return np.unique(keys[1:][keys[1:] == keys[:-1]])
+
+
+def batches(table: Table) -> Iterator[Any]:
+    """Yield the rows of a table of DuckDB, in batches of Arrow."""
+    engine = table._find_backend()
+    yield from _batches(engine, engine.compile(table))
+
+
+def _batches(engine: Any, asked: str) -> Iterator[Any]:
+    with computing():
+        found = engine.con.sql(asked).to_arrow_reader(_BATCH)
+        try:
+            yield from found
+        finally:
+            found.close()
 
 
 def drop(engine: Any, *names: str) -> None:

@@ -15,12 +15,15 @@ import ibis
 
 from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
-from credit_portfolio.ledger.quality import BLANK, RULE, first_broken
+from credit_portfolio.ledger.quality import RULE, RULES, first_broken
 from credit_portfolio.ledger.repairs import refusal, scaled
 from credit_portfolio.ledger.schema import NAMES
 
 Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
 Keep: TypeAlias = Callable[[str, Table], Table]
+
+LOOSE = "loose_ids"
+"""The flag of rows whose ids may be blank or have space around them."""
 
 MOST_LISTED = 1_000
 """Ids that come more than once are listed in the question up to here, and looked up beyond."""
@@ -36,7 +39,7 @@ class Doubled:
 
 def judge(parsed: Table) -> Table:
     """Return the rows with the first rule that each breaks by itself, and money filled in."""
-    in_full = (parsed.settled_amount_state == BLANK) & parsed.settled_date.notnull()
+    in_full = parsed.settled_amount_blank & parsed.settled_date.notnull()
     rest = parsed.amount - parsed.written_off_amount.fill_null(0)
     mended = "refused" in parsed.columns
     rule = first_broken(parsed)
@@ -175,6 +178,49 @@ def accepted_rows(
 def accepted_of(judged: Table, groups: Mapping[str, int]) -> Table:
     """Return the accepted among judged rows, copies included, as :func:`accepted_rows` does."""
     return _named(judged.filter(judged.rule == ""), groups)
+
+
+def flagged(parsed: Table, loose: Any) -> tuple[Table, list[str]]:
+    """Return judged rows with a flag for each rule, and for ids that have to be looked at closer.
+
+    Parameters
+    ----------
+    parsed : table expression
+        From ``parse``, ids taken as they are.
+    loose : column of yes and no
+        Of ids that may not be taken so.
+    """
+    flags = {f"breaks_{rule.name}": rule.broken(parsed) for rule in RULES if rule.broken}
+    flags[LOOSE] = loose
+    return judge(parsed.mutate(**flags)), list(flags)
+
+
+def sides(parsed: Table, broken: Collection[str], copies: Doubled | None) -> tuple[Table, Table]:
+    """Return judged rows that are accepted, and those that are not.
+
+    Parameters
+    ----------
+    parsed : table expression
+        From ``parse``.
+    broken : collection of str
+        The rules that some row breaks.
+    copies : Doubled, optional
+    """
+    sound, unsound = parsed, ibis.literal(False)
+    for name in broken:
+        condition = RULE[name].broken
+        if condition is not None:
+            sound = sound.filter(~condition(sound).fill_null(False))
+            unsound = unsound | condition(parsed).fill_null(False)
+    accepted, rejected = judge(sound), judge(parsed.filter(unsound))
+    if copies is None:
+        return accepted, rejected
+    columns = [name for name in accepted.columns if name != "rule"]
+    rows = copies.rows.select(*columns, "rule")
+    alone = accepted.filter(~copies.holds(accepted)).select(*columns, "rule")
+    accepted = alone.union(rows.filter(rows.rule == ""))
+    rejected = rejected.select(*columns, "rule").union(rows.filter(rows.rule != ""))
+    return accepted, rejected
 
 
 def _named(judged: Table, groups: Mapping[str, int]) -> Table:

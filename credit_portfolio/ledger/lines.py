@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ibis
 
 from credit_portfolio.ledger.entries import CLAIMS, MONEY_TYPE, Store, at_once, copies_among
-from credit_portfolio.ledger.parsing import currency_word
+from credit_portfolio.ledger.parsing import Faults, currency_word
 from credit_portfolio.ledger.profiles import LINE_COLUMNS, EntryProfile, KindRule
-from credit_portfolio.ledger.quality import TOO_FINE, TOO_LARGE, UNREADABLE
 
 if TYPE_CHECKING:
     from credit_portfolio.ledger.source import Expression, Table
@@ -39,8 +38,8 @@ class Cells(Protocol):
         """Return the day, NULL when there is none, and whether the cell is blank."""
         ...
 
-    def money(self, column: Expression, name: str) -> tuple[Expression, Expression]:
-        """Return the value, NULL unless readable, and its state (``quality.READABLE``, …)."""
+    def money(self, column: Expression, name: str) -> tuple[Expression, Faults]:
+        """Return the value, NULL unless readable, and what is wrong with it."""
         ...
 
     def implausible(self, day: Expression) -> Expression:
@@ -114,10 +113,10 @@ def lines_of(
         if column is None:
             fields[name] = ibis.null(MONEY_TYPE)
             continue
-        fields[name], state = cells.money(column, name)
-        faults.append((state == TOO_FINE, "too_many_decimals"))
-        faults.append((state == TOO_LARGE, "amount_too_large"))
-        faults.append((state == UNREADABLE, "amount_not_a_number"))
+        fields[name], wrong = cells.money(column, name)
+        faults.append((wrong.too_fine, "too_many_decimals"))
+        faults.append((wrong.too_large, "amount_too_large"))
+        faults.append((wrong.unreadable, "amount_not_a_number"))
     fields["amount"], unclear = _signed(fields["amount"], texts, profile)
     faults.append((unclear, "unreadable_side"))
     fields["kind"] = _kind(profile, fields, texts)

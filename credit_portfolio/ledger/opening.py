@@ -29,7 +29,7 @@ from credit_portfolio.ledger.entries import (
     unapplied_on,
 )
 from credit_portfolio.ledger.lines import entries_of, lines_of, text_of
-from credit_portfolio.ledger.parsing import decimal_marks, read_date, read_money
+from credit_portfolio.ledger.parsing import Faults, decimal_marks, read_date, read_money
 from credit_portfolio.ledger.positions import Ledger, frame_of
 from credit_portfolio.ledger.profiles import (
     EntryProfile,
@@ -428,9 +428,9 @@ class _Cells:
         found, blank, _ = read_date(column, self.profile.date_formats, name, self.where)
         return found, blank
 
-    def money(self, column: Expression, name: str) -> tuple[Expression, Expression]:
-        value, state, _ = read_money(column, self.marks, name, self.where)
-        return value, state
+    def money(self, column: Expression, name: str) -> tuple[Expression, Faults]:
+        value, faults, _ = read_money(column, self.marks, name, self.where)
+        return value, faults
 
     def implausible(self, day: Expression) -> Expression:
         last = self.today + datetime.timedelta(days=_DAYS_AHEAD)

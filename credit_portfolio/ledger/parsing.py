@@ -11,22 +11,14 @@ import datetime
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import ibis
 
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.figures import UNSURE, Marks, date_pattern, grouped, sure_decimal
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
-from credit_portfolio.ledger.quality import (
-    BLANK,
-    MONEY_DIGITS,
-    MONEY_PLACES,
-    READABLE,
-    TOO_FINE,
-    TOO_LARGE,
-    UNREADABLE,
-)
+from credit_portfolio.ledger.quality import MONEY_DIGITS, MONEY_PLACES
 from credit_portfolio.ledger.reading import Incoming
 from credit_portfolio.ledger.schema import DATES, MONEY, Profile
 
@@ -56,7 +48,7 @@ def parse(
     *,
     tidy_ids: bool = False,
 ) -> Table:
-    """Return the rows with typed columns, states of money, and marks of what was repaired.
+    """Return the rows with typed columns, faults of money, and marks of what was repaired.
 
     Parameters
     ----------
@@ -98,9 +90,9 @@ def parse(
         implausible = implausible | outside.fill_null(False)
     rounded = ibis.literal(False)
     for name in MONEY:
-        value, state, inexact = read_money(columns.get(name), marks, name, incoming.where)
+        value, faults, inexact = read_money(columns.get(name), marks, name, incoming.where)
         fields[name] = value
-        fields[f"{name}_state"] = state
+        fields |= {f"{name}_{fault}": condition for fault, condition in faults._asdict().items()}
         rounded = rounded | inexact
     fields["disputed"] = _flag(columns.get("disputed"), profile)
     fields["currency"] = currency_word(columns.get("currency"))
@@ -128,6 +120,15 @@ def _plain_digits(pattern: str) -> str:
 
 _SPACE = " \t\n\r\v\f"  # what Ibis strips
 _BLANK = 32
+
+
+def maybe_loose(text: Expression) -> Expression:
+    """Whether a text may be blank or have space around it, where text is compared byte by byte.
+
+    All of _SPACE sorts before "!", and hardly any id begins or ends with what does. Two quick
+    looks are enough for the embedded engine, which compares so; others go by :func:`_loose`.
+    """
+    return (text < "!") | (text.reverse() < "!")
 
 
 def _loose(text: Expression) -> Expression:
@@ -369,13 +370,25 @@ def decimal_marks(
     return Marks(mark, lone_group=lone_group, lone_decimal=not others)
 
 
+class Faults(NamedTuple):
+    """What keeps a cell from being money, each a condition; no cell has two.
+
+    Each is a column of its own, so that what a type rules out is a constant and costs nothing.
+    """
+
+    blank: Expression
+    unreadable: Expression
+    too_fine: Expression
+    too_large: Expression
+
+
 def read_money(
     column: Expression | None, marks: Marks, name: str, where: str
-) -> tuple[Expression, Expression, Expression]:
-    """Return the value (NULL unless readable), its state, and whether it was rounded."""
+) -> tuple[Expression, Faults, Expression]:
+    """Return the value (NULL unless readable), what is wrong, and whether it was rounded."""
     never = ibis.literal(False)
     if column is None:
-        return ibis.null(MONEY_TYPE), ibis.literal(BLANK), never
+        return ibis.null(MONEY_TYPE), Faults(ibis.literal(True), never, never, never), never
     kind = column.type()
     if kind.is_floating():
         return _float_money(column.cast("float64"))
@@ -388,11 +401,7 @@ def read_money(
     raise DataError(f"{name} of {where} has type {kind}; expected numbers, or text")
 
 
-def _state(*cases: tuple[Expression, int]) -> Expression:
-    return ibis.cases(*cases, else_=READABLE)
-
-
-def _text_money(text: Expression, marks: Marks) -> tuple[Expression, Expression]:
+def _text_money(text: Expression, marks: Marks) -> tuple[Expression, Faults]:
     m, g = re.escape(marks.decimal), re.escape(marks.group)
     readable = _fits(text, rf"^[+-]?(\d+({m}\d+)?|{m}\d+)$") | _fits(text, grouped(marks.decimal))
     if marks.lone_group:
@@ -405,42 +414,40 @@ def _text_money(text: Expression, marks: Marks) -> tuple[Expression, Expression]
     usable = readable & ~fine & ~large
     value = usable.ifelse(figures, ibis.null("string")).cast(MONEY_TYPE)
     blank = text.fill_null("") == ""
-    return value, _state(
-        (blank, BLANK), (~readable, UNREADABLE), (fine, TOO_FINE), (large, TOO_LARGE)
-    )
+    return value, Faults(blank, ~readable & ~blank, readable & fine, readable & ~fine & large)
 
 
-def _whole_money(column: Expression) -> tuple[Expression, Expression]:
+def _whole_money(column: Expression) -> tuple[Expression, Faults]:
     inside = (column > -_TOO_LARGE) & (column < _TOO_LARGE)
     value = inside.ifelse(column, ibis.null(column.type())).cast(MONEY_TYPE)
-    return value, _state((column.isnull(), BLANK), (~inside, TOO_LARGE))
+    never = ibis.literal(False)
+    return value, Faults(column.isnull(), never, never, (~inside).fill_null(False))
 
 
-def _decimal_money(column: Expression) -> tuple[Expression, Expression]:
+def _decimal_money(column: Expression) -> tuple[Expression, Faults]:
     """Take exact decimals as they are, with the checks that their type leaves necessary.
 
     A numeric column of PostgreSQL may have no fixed number of places, and hold NaN and infinity.
     """
     kind = column.type()
     null = ibis.null(kind)
-    cases = [(column.isnull(), BLANK)]
+    blank = column.isnull()
+    unreadable = too_large = too_fine = ibis.literal(False)
     if kind.precision is None or kind.scale is None:
         finite = _fits(column.cast("string"), "^-?[0-9.]+$")
         column = finite.ifelse(column, null)
-        cases.append((~finite, UNREADABLE))
+        unreadable = ~finite & ~blank
     if kind.precision is None or kind.scale is None or kind.precision - kind.scale > _WHOLE_DIGITS:
-        large = (column >= _TOO_LARGE) | (column <= -_TOO_LARGE)
-        column = large.ifelse(null, column)
-        cases.append((large, TOO_LARGE))
+        too_large = ((column >= _TOO_LARGE) | (column <= -_TOO_LARGE)).fill_null(False)
+        column = too_large.ifelse(null, column)
     if kind.scale is None or kind.scale > MONEY_PLACES:
         # As text, since decimals of two scales do not compare; some engines write 1E-7.
-        fine = _fits(column.cast("string"), rf"\.\d{{{MONEY_PLACES}}}\d*[1-9]|[1-9].*E-")
-        column = fine.ifelse(null, column)
-        cases.append((fine, TOO_FINE))
-    return column.cast(MONEY_TYPE), _state(*cases)
+        too_fine = _fits(column.cast("string"), rf"\.\d{{{MONEY_PLACES}}}\d*[1-9]|[1-9].*E-")
+        column = too_fine.ifelse(null, column)
+    return column.cast(MONEY_TYPE), Faults(blank, unreadable, too_fine, too_large)
 
 
-def _float_money(column: Expression) -> tuple[Expression, Expression, Expression]:
+def _float_money(column: Expression) -> tuple[Expression, Faults, Expression]:
     """Round binary floats to four decimals; NaN is blank, infinity unreadable.
 
     Halves go up, by arithmetic on whole numbers: engines have three ways to round.
@@ -454,12 +461,10 @@ def _float_money(column: Expression) -> tuple[Expression, Expression, Expression
     # A figure just below the limit may round up to it.
     fits = (units < _TOO_LARGE * _UNITS) & (units > -_TOO_LARGE * _UNITS)
     value = (fits.ifelse(units, ibis.null("int64")).cast(wide) * smallest).cast(MONEY_TYPE)
-    state = _state(
-        (column.isnull() | column.isnan(), BLANK),
-        (column.isinf(), UNREADABLE),
-        (value.isnull(), TOO_LARGE),
-    )
-    return value, state, (value.cast("float64") != column).fill_null(False)
+    blank = column.isnull() | column.isnan()
+    infinite = column.isinf().fill_null(False)
+    faults = Faults(blank, infinite, ibis.literal(False), value.isnull() & ~blank & ~infinite)
+    return value, faults, (value.cast("float64") != column).fill_null(False)
 
 
 # --- words --------------------------------------------------------------------------------------

@@ -18,9 +18,6 @@ import pandas as pd
 
 from credit_portfolio.figures import UNSURE
 
-# State of a money cell after reading: what the engine could make of it.
-READABLE, BLANK, UNREADABLE, TOO_FINE, TOO_LARGE = range(5)
-
 MONEY_PLACES = 4
 """Decimals that money keeps; more are rejected in text and rounded in binary floats."""
 
@@ -111,7 +108,7 @@ RULES: tuple[Rule, ...] = (
         "The amount is blank or not a finite number written with the file's decimal mark.",
         "Write plain figures; pass decimal='.' or decimal=',' where marks are mixed or unclear.",
         "amount {amount} is not a number",
-        lambda t: t.amount_state.isin((BLANK, UNREADABLE)),
+        lambda t: t.amount_blank | t.amount_unreadable,
     ),
     Rule(
         "amount_not_positive",
@@ -125,36 +122,28 @@ RULES: tuple[Rule, ...] = (
         "The settled amount is not a number, or negative.",
         "Write plain figures from 0 up; blank with a settled date means in full.",
         "settled_amount {settled_amount} is not a number from 0 up",
-        lambda t: (t.settled_amount_state == UNREADABLE) | (t.settled_amount < 0),
+        lambda t: t.settled_amount_unreadable | (t.settled_amount < 0),
     ),
     Rule(
         "bad_written_off_amount",
         "The written-off amount is not a number, or negative.",
         "Write plain figures from 0 up; blank means nothing was written off.",
         "written_off_amount {written_off_amount} is not a number from 0 up",
-        lambda t: (t.written_off_amount_state == UNREADABLE) | (t.written_off_amount < 0),
+        lambda t: t.written_off_amount_unreadable | (t.written_off_amount < 0),
     ),
     Rule(
         "too_many_decimals",
         "Money is written with more than four decimals; it is not rounded in silence.",
         "Round to four decimals or fewer in the source.",
         "more than four decimals in {money}",
-        lambda t: (
-            (t.amount_state == TOO_FINE)
-            | (t.settled_amount_state == TOO_FINE)
-            | (t.written_off_amount_state == TOO_FINE)
-        ),
+        lambda t: t.amount_too_fine | t.settled_amount_too_fine | t.written_off_amount_too_fine,
     ),
     Rule(
         "amount_too_large",
         "Money has more than fourteen digits before the decimal mark.",
         "Check the figure, or count in a larger unit.",
         "more than fourteen digits in {money}",
-        lambda t: (
-            (t.amount_state == TOO_LARGE)
-            | (t.settled_amount_state == TOO_LARGE)
-            | (t.written_off_amount_state == TOO_LARGE)
-        ),
+        lambda t: t.amount_too_large | t.settled_amount_too_large | t.written_off_amount_too_large,
     ),
     Rule(
         "settled_amount_without_date",

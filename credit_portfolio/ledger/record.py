@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+import functools
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -95,8 +97,76 @@ class Sums:
 
 def summary(judged: Table, today: datetime.date, day: datetime.date | None) -> Sums:
     """Count rows, money and findings by rule and currency, in one pass over the source."""
-    t = judged if day is None else with_parts(judged, day)
-    sums: dict[str, Expression] = {
+    return _of_table(_asked(judged, ["rule", "currency"], _sums, today, day))
+
+
+def summary_of_sides(
+    accepted: Table, rejected: Table, today: datetime.date, day: datetime.date | None
+) -> Sums:
+    """Return the :func:`summary` of rows that are known to be accepted, and of the others.
+
+    Without a rule to tell for every row it takes half of the time.
+    """
+    taken = _asked(accepted, ["currency"], _sums, today, day).assign(rule="")
+    return _of_table(pd.concat([taken, summary(rejected, today, None).table], ignore_index=True))
+
+
+def glance(
+    marked: Table, flags: Sequence[str], today: datetime.date, day: datetime.date | None
+) -> tuple[Sums, frozenset[str]]:
+    """Return the :func:`summary` of rows as if all were accepted, and which flags any row has.
+
+    Where none has one, which is mostly so, the summary is right, and one quick pass was enough.
+
+    Parameters
+    ----------
+    marked : table expression
+        Judged rows with a column of yes and no a flag.
+    flags : sequence of str
+    today, day
+        As for :func:`summary`.
+    """
+
+    def looked_for(t: Table, today: datetime.date) -> dict[str, Expression]:
+        found = {f"{name}_rows": condition.any() for name, (condition, _) in _touched(t, today)}
+        return _base(t, today) | found | {f"any_{k}": t[flag].any() for k, flag in enumerate(flags)}
+
+    table = _asked(marked, ["currency"], looked_for, today, day).assign(rule="")
+    seen = {name for name in table if table[name].dtype == bool and table[name].any()}
+    # Only what some row has is counted, and only in those rows.
+    touched = [(name, pair) for name, pair in _touched(marked, today) if f"{name}_rows" in seen]
+    table = table.drop(columns=[name for name in table if table[name].dtype == bool])
+    if touched:
+        some = marked.filter(functools.reduce(operator.or_, (pair[0] for _, pair in touched)))
+        counted = frame_of(some.group_by("currency").aggregate(**_counted(touched)))
+        table = table.merge(counted, how="left", on="currency")
+    raised = (flag for k, flag in enumerate(flags) if f"any_{k}" in seen)
+    return _of_table(table), frozenset(raised)
+
+
+def _asked(
+    judged: Table,
+    keys: Sequence[str],
+    sums: Callable[[Table, datetime.date], dict[str, Expression]],
+    today: datetime.date,
+    day: datetime.date | None,
+) -> pd.DataFrame:
+    """Return sums by keys, and those of a day where one was asked for."""
+    if day is None:
+        return frame_of(judged.group_by(keys).aggregate(**sums(judged, today)))
+    t = with_parts(judged, day)
+    known = {f"day_{name}": sum_ for name, sum_ in day_expressions(t, day).items()}
+    return frame_of(t.group_by(keys).aggregate(**sums(t, today), **known))
+
+
+def _sums(t: Table, today: datetime.date) -> dict[str, Expression]:
+    """Return what is asked of judged rows, as aggregates."""
+    return _base(t, today) | _counted(_touched(t, today))
+
+
+def _base(t: Table, today: datetime.date) -> dict[str, Expression]:
+    """Return rows, money and days, as aggregates."""
+    return {
         "rows": t.count(),
         "amount": t.amount.sum(),
         "blank": _count(t.amount.isnull()),
@@ -104,28 +174,40 @@ def summary(judged: Table, today: datetime.date, day: datetime.date | None) -> S
         "last": t.invoice_date.max(where=t.invoice_date <= today),
         "settled": t.settled_date.max(where=t.settled_date <= today),
     }
-    undated = t.settled_date.isnull() & (t.written_off_amount > 0)
-    touched = {
-        "settled_in_full_assumed": (t.in_full, t.settled_amount),
-        "undated_write_off": (undated, t.written_off_amount),
-        "dated_after_today": (
-            (t.invoice_date > today) | (t.settled_date > today).fill_null(False),
-            t.amount,
-        ),
-        "rounded_floats": (t.rounded, t.amount),
-        "trimmed_ids": (t.trimmed, t.amount),
-        "time_of_day_dropped": (t.timed, t.amount),
-    }
+
+
+def _touched(t: Table, today: datetime.date) -> list[tuple[str, tuple[Expression, Expression]]]:
+    """Return each finding of a row: its condition, and the money that goes with it."""
+    undated = t.settled_date.isnull() & (t.written_off_amount > 0).fill_null(False)
+    ahead = (t.invoice_date > today).fill_null(False) | (t.settled_date > today).fill_null(False)
     marks = [name for name in t.columns if name.startswith(MARK)]
-    touched |= {name.removeprefix(MARK): (t[name], t.amount) for name in marks}
-    for name, (condition, money) in touched.items():
+    return [
+        ("settled_in_full_assumed", (t.in_full.fill_null(False), t.settled_amount)),
+        ("undated_write_off", (undated, t.written_off_amount)),
+        ("dated_after_today", (ahead, t.amount)),
+        ("rounded_floats", (t.rounded, t.amount)),
+        ("trimmed_ids", (t.trimmed, t.amount)),
+        ("time_of_day_dropped", (t.timed, t.amount)),
+        *((name.removeprefix(MARK), (t[name], t.amount)) for name in marks),
+    ]
+
+
+def _counted(
+    touched: Iterable[tuple[str, tuple[Expression, Expression]]],
+) -> dict[str, Expression]:
+    """Return rows and money of each finding, as aggregates."""
+    sums: dict[str, Expression] = {}
+    for name, (condition, money) in touched:
         sums[f"{name}_rows"] = _count(condition)
         sums[f"{name}_amount"] = money.sum(where=condition)
-    known = {} if day is None else {f"day_{k}": v for k, v in day_expressions(t, day).items()}
-    table = frame_of(t.group_by(["rule", "currency"]).aggregate(**sums, **known))
+    return sums
+
+
+def _of_table(table: pd.DataFrame) -> Sums:
     table = table.sort_values(["rule", "currency"], ignore_index=True)
-    counted: dict[str, Any] = {}
+    known = [name for name in table.columns if name.startswith("day_")]
     accepted = table[table["rule"] == ""]
+    counted: dict[str, Any] = {}
     if len(accepted) == 1 and known:
         counted = day_numbers({k.removeprefix("day_"): accepted[k].iloc[0] for k in known})
     return Sums(table, counted)
@@ -143,10 +225,21 @@ def day_sums(accepted: Table, day: datetime.date) -> dict[str, Any]:
 
 
 def day_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return counts as int and money as Decimal; the sum over no rows is 0."""
-    return {
+    """Return counts as int and money as Decimal, with what follows from them.
+
+    No part of an accepted amount is below zero, and the parts add up to it.
+    """
+    known: dict[str, Any] = {
         name: decimal_of(value) if name.endswith("_money") else int(value or 0)
         for name, value in row.items()
+    }
+    settled = known["collected_money"] + known["written_off_money"]
+    return known | {
+        "after": known["rows"] - known["invoices"],
+        "after_money": known["rows_money"] - known["amount_money"],
+        "amount_count": known["invoices"],
+        "open_count": known["still_open"],
+        "open_money": known["amount_money"] - settled,
     }
 
 
@@ -345,10 +438,10 @@ def _findings(accepted: Any, known: Mapping[str, Any]) -> pd.DataFrame:
     for name, meaning in FINDINGS.items():
         if name == DAY_FINDING:
             rows, amount = known["settled_after"], known["settled_after_money"]
-        elif f"{name}_rows" in accepted:
+        elif f"{name}_rows" in accepted and not pd.isna(accepted[f"{name}_rows"]):
             rows, amount = int(accepted[f"{name}_rows"]), decimal_of(accepted[f"{name}_amount"])
         else:
-            continue  # of a repair that was not asked for
+            continue  # in no row, or of a repair that was not asked for
         if rows:
             lines.append((name, rows, amount, meaning))
     return pd.DataFrame(lines, columns=["finding", "rows", "amount", "meaning"])

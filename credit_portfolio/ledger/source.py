@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import ibis
 import numpy as np
 import pandas as pd
 
@@ -24,18 +25,29 @@ from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.figures import Marks
 from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.judging import (
+    LOOSE,
     Doubled,
     accepted_of,
     accepted_rows,
     doubled,
+    flagged,
     judge,
+    sides,
     with_copies,
 )
 from credit_portfolio.ledger.mixed_dates import mixed_dates, with_doubt
-from credit_portfolio.ledger.parsing import IDS, currency_word, decimal_marks, is_text, parse
+from credit_portfolio.ledger.parsing import (
+    IDS,
+    currency_word,
+    decimal_marks,
+    is_text,
+    maybe_loose,
+    parse,
+)
 from credit_portfolio.ledger.positions import (
     Ledger,
     count_customers,
+    customer_codes,
     frame_of,
     positions_on,
 )
@@ -44,10 +56,12 @@ from credit_portfolio.ledger.record import (
     Sums,
     day_or_latest,
     day_sums,
+    glance,
     one_currency,
     quality_record,
     rejected_rows,
     summary,
+    summary_of_sides,
 )
 from credit_portfolio.ledger.repairs import (
     Repairs,
@@ -370,6 +384,15 @@ def as_written(column: Expression) -> Expression:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class _Verdict:
+    """What judging has found."""
+
+    sums: Sums
+    judged: Table  # at least all rejected rows, with their rules
+    accepted: Table
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class _Job:
     """What is known of a source before its rows are judged."""
 
@@ -411,16 +434,8 @@ class _Job:
 
     def ledger(self, day: datetime.date | None) -> Ledger:
         raw, incoming = self.raw, self.raw.incoming
-        asked = self.asked_of_rows()
-        parsed = self.parsed(asked)
-        held = engines.hold(parsed)
-        judged = self._judged(held)
-        sums = summary(judged, self.today, day)
-        ids = self._ids(judged, sums)
-        copies = doubled(judged, ids, list(self.groups.values()), raw.places, raw.keep)
-        if copies is not None:
-            judged = with_copies(judged, copies)
-            sums = summary(judged, self.today, day)
+        verdict = self._verdict(self.asked_of_rows(), day)
+        sums, accepted = verdict.sums, verdict.accepted
         if not incoming.paths and not raw.keeps:
             incoming.rows = sums.rows
             if not incoming.rows:
@@ -428,21 +443,22 @@ class _Job:
                     f"{incoming.where} has columns and no rows; expected at least one invoice: "
                     "check the name, or the rows that this user may see"
                 )
-        rejected = rejected_rows(judged, incoming, self.mapped, raw.places, sums.rejected)
+        rejected = rejected_rows(verdict.judged, incoming, self.mapped, raw.places, sums.rejected)
         refuse_without_rate(rejected, incoming.where)
         headers = self._headers()
         notes, doubtful = mixed_dates(rejected, headers, self.profile.date_formats)
         incoming.notes += notes
         label = one_currency(sums, rejected, incoming, self.asked or self.profile.currency)
         as_of = day_or_latest(sums, day, incoming.where, self.today)
-        kept = None if held is parsed else held
-        accepted = self._accepted(kept, judged, copies, sums, asked)
         known = sums.day if day else day_sums(accepted, as_of)
         quality = quality_record(sums, known, rejected, incoming, self.profile.name, label, as_of)
         if doubtful:
             quality = with_doubt(quality, accepted, doubtful)
         if raw.keeps:
             engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
+        codes = None
+        if raw.engine is not None:
+            codes = raw.keep("customers", customer_codes(accepted))
         return Ledger(
             invoices=positions_on(accepted, as_of, list(self.groups)),
             as_of=as_of,
@@ -451,9 +467,53 @@ class _Job:
             groups=tuple(self.groups),
             n_invoices=known["invoices"],
             n_open=known["still_open"],
-            n_customers=count_customers(accepted, as_of),
+            n_customers=_customers(accepted, codes, as_of, known["after"]),
             accepted=accepted,
+            codes=codes,
         )
+
+    def _verdict(self, asked: str | None, day: datetime.date | None) -> _Verdict:
+        """Judge the rows: at a glance where that is possible, and else each by itself."""
+        # A pass over rows in our own engine costs little, and to tell each row's rule much. A
+        # database is asked as seldom as possible, and repairs refuse rows on their way.
+        quick = self.raw.engine is not None and not self.raw.keeps and self.repairs is None
+        found = self._at_a_glance(asked, day) if quick else None
+        return self._one_by_one(asked, day) if found is None else found
+
+    def _at_a_glance(self, asked: str | None, day: datetime.date | None) -> _Verdict | None:
+        """Judge rows by the few rules that any breaks; None where some id needs trimming."""
+        parsed = self.parsed(asked, tidy_ids=True)
+        loose = ibis.literal(False)
+        for name in IDS:
+            loose = loose | maybe_loose(self.columns[name].cast("string"))
+        marked, flags = flagged(parsed, loose)
+        sums, raised = glance(marked, flags, self.today, day)
+        if LOOSE in raised:
+            return None
+        broken = {name.removeprefix("breaks_") for name in raised}
+        accepted, rejected = sides(parsed, broken, None)
+        ids = self.raw.table.select(invoice_id=self.columns["invoice_id"].cast("string"))
+        copies = self._copies(accepted, ids)
+        if broken or copies is not None:
+            accepted, rejected = sides(parsed, broken, copies)
+            sums = summary_of_sides(accepted, rejected, self.today, day)
+        kept = accepted_rows(parsed, broken, copies, self.groups)
+        return _Verdict(sums, rejected, kept)
+
+    def _one_by_one(self, asked: str | None, day: datetime.date | None) -> _Verdict:
+        parsed = self.parsed(asked)
+        held = engines.hold(parsed)
+        judged = self._judged(held)
+        sums = summary(judged, self.today, day)
+        copies = self._copies(judged, self._ids(judged, sums))
+        if copies is not None:
+            judged = with_copies(judged, copies)
+            sums = summary(judged, self.today, day)
+        kept = None if held is parsed else held
+        return _Verdict(sums, judged, self._accepted(kept, judged, copies, sums, asked))
+
+    def _copies(self, judged: Table, ids: Table) -> Doubled | None:
+        return doubled(judged, ids, list(self.groups.values()), self.raw.places, self.raw.keep)
 
     def _headers(self) -> dict[str, str]:
         """Return what the columns of dates in text are called among the rejected rows."""
@@ -491,6 +551,13 @@ class _Job:
         if self.raw.keeps or not _tidy(sums):
             return judged.select("invoice_id")
         return self.raw.table.select(invoice_id=self.columns["invoice_id"].cast("string"))
+
+
+def _customers(accepted: Table, codes: Table | None, as_of: datetime.date, after: int) -> int:
+    """Count the customers with an invoice by the day, in the list of all where none is later."""
+    if codes is None or after:
+        return count_customers(accepted, as_of)
+    return int(frame_of(codes.aggregate(n=codes.count()))["n"].iloc[0])
 
 
 def _tidy(sums: Sums) -> bool:
