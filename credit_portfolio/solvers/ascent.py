@@ -205,6 +205,10 @@ def turn_of(program: CreditProgram, response: Response, nu: Vector) -> Vector:
     k = program.n_factors
     y, ascent, hessian = nu[k:], _ascent(program, response.pushed, nu), response.gram.copy()
     hessian[np.arange(k), np.arange(k)] += 0.5
+    # Mostly the rows that press go on pressing, and no others do: then one system tells the turn.
+    same = _same_rows(program, hessian, ascent, y, y)
+    if same is not None:
+        return same
     equal = program.row_lower >= program.row_upper
     loose = np.concatenate([np.ones(k, dtype=bool), equal])
     open_side = ~loose
@@ -220,7 +224,34 @@ def turn_of(program: CreditProgram, response: Response, nu: Vector) -> Vector:
         after = _press(schur, slope, program.row_lower[~equal], program.row_upper[~equal])
         turn[open_side] = after - before
     turn[loose] = solve_symmetric(block, first - cross @ turn[open_side])
-    return turn
+    after = y + turn[k:]
+    after[np.abs(after) <= _ENDS * np.abs(turn[k:])] = 0.0
+    # Multipliers are found to their own rounding, which rows that nearly depend on each other
+    # magnify: near the optimum it is larger than what is left to turn. The turn itself is not.
+    sharp = _same_rows(program, hessian, ascent, y, after)
+    return turn if sharp is None else sharp
+
+
+def _same_rows(
+    program: CreditProgram, hessian: Matrix, ascent: Vector, y: Vector, pressing: Vector
+) -> Vector | None:
+    """Solve for the turn after which the rows that press have these signs; None if they cannot."""
+    k = ascent.size - y.size
+    equal = program.row_lower >= program.row_upper
+    idle = ~equal & (pressing == 0)
+    held = np.concatenate([np.ones(k, dtype=bool), ~idle])
+    bound = np.where(equal | (pressing > 0), program.row_upper, program.row_lower)
+    turn = np.zeros_like(ascent)
+    turn[k:][idle] = -y[idle]
+    left = ascent[held] - hessian[held] @ turn
+    left[k:] -= bound[~idle]
+    turn[held] = solve_symmetric(hessian[np.ix_(held, held)], left)
+    if not np.isfinite(turn).all():
+        return None
+    level = (ascent - hessian @ turn)[k:]
+    quiet = (level >= program.row_lower) & (level <= program.row_upper)
+    kept = np.sign(y + turn[k:]) == np.sign(pressing)
+    return turn if (equal | np.where(idle, quiet, kept)).all() else None
 
 
 def _press(schur: Matrix, slope: Vector, lower: Vector, upper: Vector) -> Vector:
