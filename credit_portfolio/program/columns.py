@@ -11,6 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -151,6 +152,8 @@ class Columns:
     ----------
     k, q, n : int
         Numbers of factors, rows and customers.
+    left : object
+        What a solver leaves for the next program with the same factors and rows.
 
     Examples
     --------
@@ -172,6 +175,13 @@ class Columns:
         self._sparse: Any = None if self._dense is not None else sparse.csc_array(program.rows)
         self._blocks = _slices(self.n, _BLOCK)
         self._tiles: list[Tile] = []
+        self.left: object = None
+
+    def lent(self, pool: ThreadPoolExecutor | None) -> Columns:
+        """Return the same columns for other threads, with what was cut and left before."""
+        other = copy(self)
+        other._pool = pool
+        return other
 
     def like(self, program: CreditProgram) -> Columns:
         """Return the columns of another program, worked on by the same threads."""
@@ -185,6 +195,14 @@ class Columns:
         """
         self._tiles = self._tiles or self._cut()
         return self._tiles
+
+    def taken(self, which: NDArray[np.intp]) -> Matrix:
+        """Return some columns of K, shape (k + q, len(which))."""
+        tiles = self.tiles()
+        if len(tiles) == 1 and isinstance(tiles[0], _Gathered):
+            return tiles[0].K[:, which]
+        A: Any = self._sparse[:, which].toarray() if self._dense is None else self._dense[:, which]
+        return np.vstack([self.F[:, which], A])
 
     def _cut(self) -> list[Tile]:
         gather = (self.k + self.q) * self.n <= _GATHER

@@ -25,7 +25,7 @@ from credit_portfolio.solvers.solution import Candidate, Duals, Solution, Status
 from credit_portfolio.solvers.verdicts import break_tie, disprove, infeasible, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -57,7 +57,7 @@ _OWN, _SECOND_OPINION = "dual_newton", "clarabel"
 # Beyond so many customers Clarabel takes minutes and many times the program's memory.
 _SECOND_UP_TO = 100_000
 
-__all__ = ["Duals", "Solution", "Status", "solve"]
+__all__ = ["Duals", "Solution", "Status", "solve", "solve_each"]
 
 
 def solve(
@@ -116,16 +116,77 @@ def solve(
     multipliers = _multipliers(program, chosen, start)
     with workers(program.n_customers) as pool:
         columns = Columns(program, pool)
-        y = feasibility.bounds_conflict(program, columns)
-        if infeasibility_margin(program, y) > tolerance:
-            solution = infeasible(
-                program, y, chosen, "the bounds of the shares alone rule it out", tolerance
-            )
-        else:
-            solution = _attempt(program, columns, chosen, tolerance, options, multipliers)
-            if automatic and solution.status is Status.FAILED:
-                solution = _second_opinion(program, columns, solution, tolerance)
+        solution = _solved(program, columns, chosen, automatic, tolerance, options, multipliers)
     return replace(solution, seconds=time.perf_counter() - started)
+
+
+def solve_each(
+    programs: Iterable[CreditProgram], *, tolerance: float = 1e-9, start: Solution | None = None
+) -> Iterator[Solution]:
+    """Solve programs one after the other, each from the last optimum before it.
+
+    What depends on factors and rows alone is kept from one to the next where these are the very
+    same arrays.
+
+    Parameters
+    ----------
+    programs : iterable of CreditProgram
+        With as many factors and rows each.
+    tolerance : float, default 1e-9
+    start : Solution, optional
+        For the first.
+
+    Yields
+    ------
+    Solution
+        As ``solve`` gives it.
+
+    Examples
+    --------
+    >>> import credit_portfolio as cp
+    >>> programs = (
+    ...     cp.CreditProgram(
+    ...         idiosyncratic=[0.01, 0.02], rows=[[1, 1]], row_lower=1, row_upper=1, upper=upper
+    ...     )
+    ...     for upper in (1.0, 0.6)
+    ... )
+    >>> [solution.x.round(6).tolist() for solution in solve_each(programs)]
+    [[0.666667, 0.333333], [0.6, 0.4]]
+    """
+    chosen, automatic = _chosen("auto", tolerance, {})
+    kept: tuple[CreditProgram, Columns] | None = None
+    for program in programs:
+        started = time.perf_counter()
+        multipliers = _multipliers(program, chosen, start)
+        with workers(program.n_customers) as pool:
+            if kept and kept[0].factors is program.factors and kept[0].rows is program.rows:
+                columns = kept[1].lent(pool)
+            else:
+                columns = Columns(program, pool)
+            solution = _solved(program, columns, chosen, automatic, tolerance, {}, multipliers)
+        kept = program, columns
+        if solution.status is Status.OPTIMAL:
+            start = solution
+        yield replace(solution, seconds=time.perf_counter() - started)
+
+
+def _solved(
+    program: CreditProgram,
+    columns: Columns,
+    chosen: str,
+    automatic: bool,
+    tolerance: float,
+    options: Mapping[str, Any],
+    multipliers: Vector | None,
+) -> Solution:
+    y = feasibility.bounds_conflict(program, columns)
+    if infeasibility_margin(program, y) > tolerance:
+        why = "the bounds of the shares alone rule it out"
+        return infeasible(program, y, chosen, why, tolerance)
+    solution = _attempt(program, columns, chosen, tolerance, options, multipliers)
+    if automatic and solution.status is Status.FAILED:
+        return _second_opinion(program, columns, solution, tolerance)
+    return solution
 
 
 def _chosen(solver: str, tolerance: float, options: Mapping[str, Any]) -> tuple[str, bool]:

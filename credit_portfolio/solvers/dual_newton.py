@@ -22,6 +22,7 @@ more passes but no luck. Programs small enough go there at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from credit_portfolio.solvers.ascent import (
     newton,
 )
 from credit_portfolio.solvers.interior_point import interior_point
+from credit_portfolio.solvers.nearby import REACH, follow, sides
 from credit_portfolio.solvers.parts import given_others, settle, taken
 from credit_portfolio.solvers.response import (
     BAND,
@@ -75,8 +77,12 @@ SEED = 20240607
 ROUNDS = 8
 # From an earlier answer two rounds with the few nearest do, or steps on the dual come first.
 _AT_ONCE = 2
+# From an earlier answer this often, each time with twice the reach.
+_FOLLOWED = 3
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 SMOOTH = 0.1
+# What was left behind is of the same multipliers up to the rounding of F w.
+_SAME = 1e-9
 # Sifting needs so many times as many customers as it looks at in the least.
 ROOM = 4
 # A slope of the wrong sign by less than this part of the steepest is rounding: K_iᵀν is a sum of
@@ -178,11 +184,22 @@ def _settle(
     n, k = columns.n, columns.k
     nu = moved(program, nu, np.zeros_like(nu), 0.0)
     book = _Book(program, columns)
+    left = columns.left
+    if doubt is None and isinstance(left, _Left) and left.fits(program, nu):
+        book.slope = left.slope.copy()
+        followed = _followed(book, left.nu, left.seen, tolerance)
+        if followed is not None:
+            yield followed
     seen = book.see(nu, doubt or Doubt.none(columns.q), BAND / NARROWER)
     few = ROOM * LEAST_NEAR * nu.size > n
     if doubt is None and few:  # sets of so few settle in a step or two on all of them
         yield Candidate(book.shares(), nu[k:], "polished from the start", 0)
     smooth = seen.between >= SMOOTH * n
+    if smooth and doubt is None and not few:
+        followed = _followed(book, nu, seen, tolerance)
+        if followed is not None:
+            yield followed
+        seen = book.see(nu, Doubt.none(columns.q), 0.0)
     if smooth:
         found = newton(book, nu, seen, 0.1 * tolerance)
         if found is not None:
@@ -235,6 +252,44 @@ class _Book:
 
     def sides(self) -> tuple[Vector, Vector]:
         return bound_slopes(self.slope, self.own, self.frame.lower, self.frame.upper)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Left:
+    """What is known of the customers at the multipliers of the last program."""
+
+    program: CreditProgram
+    nu: Vector
+    slope: Vector
+    seen: Response
+
+    def fits(self, program: CreditProgram, nu: Vector) -> bool:
+        """Whether it is known of the customers of this program, at these multipliers."""
+        same = all(
+            getattr(self.program, name) is getattr(program, name)
+            for name in ("idiosyncratic", "linear", "lower", "upper")
+        )
+        off = np.abs(self.nu - nu).max(initial=0.0)
+        return same and bool(off <= _SAME * np.abs(nu).max(initial=0.0))
+
+
+def _followed(book: _Book, nu: Vector, seen: Response, tolerance: float) -> Candidate | None:
+    """Follow the optimum from multipliers of much the same program, as long as few change sides."""
+    steps, reach, program = 0, REACH, book.frame
+    for _ in range(_FOLLOWED):
+        before = sides(program, book.slope)
+        found = follow(program, book.columns, nu, book.slope, seen, 0.1 * tolerance, reach)
+        if found is None:
+            return None
+        nu, gram, far, more = found
+        steps += more
+        seen = replace(book.see(nu, None, 0.0), gram=gram)
+        if not (before != sides(program, book.slope))[far].any():
+            book.columns.left = _Left(program, nu, book.slope, seen)
+            said = f"followed from the start in {steps} steps"
+            return Candidate(book.shares(), nu[book.columns.k :], said, steps, sharp=True)
+        seen, reach = book.see(nu, Doubt.none(book.columns.q), 0.0), 2.0 * reach
+    return None
 
 
 # --- sifting ------------------------------------------------------------------------------------
