@@ -16,7 +16,7 @@ from credit_portfolio.errors import ModelError, SolverError, did_you_mean, listi
 from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.risk.measures import portfolio_variance
 from credit_portfolio.risk.model import RiskModel
-from credit_portfolio.solvers import solve
+from credit_portfolio.solvers import solve_each
 from credit_portfolio.sweeps import BudgetSweep, RowSweep, optimum, with_row
 
 if TYPE_CHECKING:
@@ -367,18 +367,25 @@ def _along(
     sweep: Sweep, asked: Vector, start: Solution | None, tolerance: float
 ) -> Iterator[tuple[float, Solution | None]]:
     """Solve at each value, from the answer before; None where bounds cross."""
-    for value in sweep.loosest_first(asked).tolist():
-        program = sweep.at(value)
-        solution = None if program is None else solve(program, tolerance=tolerance, start=start)
-        if solution is not None and solution.status == "optimal":
-            start = solution
-        elif solution is not None and solution.status != "infeasible":
+    reached: list[float] = []
+    crossed: list[float] = []
+
+    def stated() -> Iterator[CreditProgram]:
+        for value in sweep.loosest_first(asked).tolist():
+            program = sweep.at(value)
+            (crossed if program is None else reached).append(value)
+            if program is not None:
+                yield program
+
+    for solution in solve_each(stated(), tolerance=tolerance, start=start):
+        if solution.status not in ("optimal", "infeasible"):
             raise SolverError(
-                f"no certified answer at {value:.6g}: {solution.message}; leave the value out, or "
-                "give a wider tolerance",
+                f"no certified answer at {reached[-1]:.6g}: {solution.message}; leave the value "
+                "out, or give a wider tolerance",
                 solution.certificate,
             )
-        yield value, solution
+        yield reached[-1], solution
+    yield from ((value, None) for value in crossed)
 
 
 # ---------------------------------------------------------------------------------- the tables
