@@ -236,7 +236,7 @@ def measure_levels(program: CreditProgram, columns: Columns, w: Vector) -> Level
     def block(at: slice) -> Levels:
         F, A, share = columns.F[:, at], columns.rows(at), w[at]
         size, entries = np.abs(share), absolute(A)
-        norms = np.sqrt(np.einsum("ki,ki->i", F, F))
+        norms = columns.factor_norms(at)
         linear = program.linear[at]
         return Levels(
             exposure=F @ share,

@@ -176,6 +176,7 @@ class Columns:
         self._blocks = _slices(self.n, _BLOCK)
         self._tiles: list[Tile] = []
         self.left: object = None
+        self._norms: dict[int, Vector] = {}
 
     def lent(self, pool: ThreadPoolExecutor | None) -> Columns:
         """Return the same columns for other threads, with what was cut and left before."""
@@ -239,6 +240,13 @@ class Columns:
     def gram(self, weights: Vector) -> Matrix:
         """Return K diag(weights) Kᵀ, shape (k + q, k + q), for weights of zero or more."""
         return np.asarray(sum(self.each(lambda at: self._tile(at).gram(weights[at]))))
+
+    def factor_norms(self, at: slice) -> Vector:
+        """Return the Euclidean norm of each column of F in a block; worked out once."""
+        if at.start not in self._norms:
+            F = self.F[:, at]
+            self._norms[at.start] = np.sqrt(np.einsum("ki,ki->i", F, F))
+        return self._norms[at.start]
 
     def row_norms(self) -> Vector:
         """Return the Euclidean norm of each row of A, shape (q,)."""
