@@ -17,7 +17,7 @@ from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.risk.measures import portfolio_variance
 from credit_portfolio.risk.model import RiskModel
 from credit_portfolio.solvers import solve_each
-from credit_portfolio.sweeps import BudgetSweep, RowSweep, optimum, with_row
+from credit_portfolio.sweeps import BudgetSweep, RowSweep, optimum, with_idle_row, with_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -154,13 +154,13 @@ def frontier(
             )
         book = _of_model(model)
     sweep = _sweep(book, over)
-    start = None
-    if values is None:
-        if points < 2:
-            raise ModelError(f"points is {points}; a frontier has at least 2")
-        asked, start = sweep.spread(points, tolerance)
-    else:
-        asked = _asked(values)
+    asked = None if values is None else _asked(values)
+    if points < 2:
+        raise ModelError(f"points is {points}; a frontier has at least 2")
+    best = book.solution or optimum(book.program, tolerance)
+    start = best if sweep.program.n_rows == book.program.n_rows else with_idle_row(best)
+    if asked is None:
+        asked, start = sweep.spread(points, tolerance, start)
     # Of a million customers fifty solutions would take gigabytes: only their figures are kept.
     found, missed = {}, {}
     for value, solution in _along(sweep, asked, start, tolerance):
@@ -169,7 +169,7 @@ def frontier(
             missed[value] = () if solution is None else tuple(solution.conflict)
     table = pd.DataFrame([found[value] for value in asked.tolist()])
     notes = (*book.notes, *_out_of_reach(sweep, asked.size, missed))
-    return Frontier(over, table, _references(book, tolerance), notes)
+    return Frontier(over, table, _references(book, best), notes)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -364,7 +364,7 @@ def _row_sweep(program: CreditProgram, asked: str) -> RowSweep:
 
 
 def _along(
-    sweep: Sweep, asked: Vector, start: Solution | None, tolerance: float
+    sweep: Sweep, asked: Vector, start: Solution, tolerance: float
 ) -> Iterator[tuple[float, Solution | None]]:
     """Solve at each value, from the answer before; None where bounds cross."""
     reached: list[float] = []
@@ -426,8 +426,8 @@ def _spread(book: _Book, x: Vector) -> Vector:
     return w
 
 
-def _references(book: _Book, tolerance: float) -> pd.DataFrame:
-    made = dict(_portfolios(book, tolerance))
+def _references(book: _Book, best: Solution) -> pd.DataFrame:
+    made = dict(_portfolios(book, best))
     rows = []
     for w in made.values():
         degrees = w @ book.degrees
@@ -447,15 +447,14 @@ def _references(book: _Book, tolerance: float) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index(made, name="portfolio", dtype="str"))
 
 
-def _portfolios(book: _Book, tolerance: float) -> Iterator[tuple[str, Vector]]:
+def _portfolios(book: _Book, best: Solution) -> Iterator[tuple[str, Vector]]:
     if book.current is not None:
         yield "current book", book.current
     n = book.part.size
     yield "equal shares", _spread(book, np.full(n, 1.0 / n))
     if np.isfinite(book.limits).all() and book.limits.sum() > 0:
         yield "limit-proportional shares", _spread(book, book.limits / book.limits.sum())
-    solution = book.solution or optimum(book.program, tolerance)
-    yield "optimum", _spread(book, solution.x)
+    yield "optimum", _spread(book, best.x)
 
 
 def _out_of_reach(sweep: Sweep, asked: int, missed: dict[float, tuple[str, ...]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -41,6 +41,10 @@ _SMALLEST_BUDGET = 0.1
 class Sweep(Protocol):
     """One quantity that moves, and the program at each of its values."""
 
+    @property
+    def program(self) -> CreditProgram:
+        """The program as stated, with the row that is swept."""
+
     def at(self, value: float) -> CreditProgram | None:
         """Return the program there; None where bounds cross, so that nothing can be feasible."""
 
@@ -50,7 +54,7 @@ class Sweep(Protocol):
     def reach(self) -> tuple[float, float]:
         """Return the least and the greatest value that any shares can reach."""
 
-    def spread(self, points: int, tolerance: float) -> tuple[Vector, Solution | None]:
+    def spread(self, points: int, tolerance: float, start: Solution) -> tuple[Vector, Solution]:
         """Return values from the best end to where nothing changes any more, and a start."""
 
     def scale(self, value: float) -> float:
@@ -94,6 +98,12 @@ def with_row(program: CreditProgram, row: Vector, name: str) -> CreditProgram:
     )
 
 
+def with_idle_row(solution: Solution) -> Solution:
+    """Return the solution as a start for its program with one more row, which does not press."""
+    duals = replace(solution.duals, rows=np.append(solution.duals.rows, 0.0))
+    return replace(solution, duals=duals)
+
+
 def row_of(program: CreditProgram, row: int) -> Vector:
     """Return one row of A, dense."""
     A: Any = program.rows
@@ -117,7 +127,7 @@ class RowSweep:
     row: int
     at_most: bool
 
-    def at(self, value: float) -> CreditProgram | None:
+    def at(self, value: float) -> CreditProgram:
         """Return the program with this bound."""
         lower, upper = self.program.row_lower.copy(), self.program.row_upper.copy()
         lower[self.row] = -np.inf if self.at_most else value
@@ -134,12 +144,12 @@ class RowSweep:
         row = row_of(self.program, self.row)
         return self._end(row), -self._end(-row)
 
-    def spread(self, points: int, tolerance: float) -> tuple[Vector, Solution | None]:
+    def spread(self, points: int, tolerance: float, start: Solution) -> tuple[Vector, Solution]:
         """From the best end to the level that the row has by itself."""
         row = row_of(self.program, self.row)
         free = self.at(math.inf if self.at_most else -math.inf)
-        start = optimum(free, tolerance) if free is not None else None
-        level = float(row @ start.x) if start is not None else math.nan
+        start = optimum(free, tolerance, start)
+        level = float(row @ start.x)
         end = self._end(row) if self.at_most else -self._end(-row)
         return np.unique(np.linspace(end + INSIDE * (level - end), level, points)), start
 
@@ -207,7 +217,7 @@ class BudgetSweep:
         """Least and greatest budget that limits, floors and rows allow."""
         return self._end(1.0), -self._end(-1.0)
 
-    def spread(self, points: int, tolerance: float) -> tuple[Vector, Solution | None]:
+    def spread(self, points: int, tolerance: float, start: Solution) -> tuple[Vector, Solution]:
         """From a tenth of the greatest budget, or the least, to the greatest."""
         del tolerance
         least, most = self.reach()
@@ -217,7 +227,7 @@ class BudgetSweep:
                 "values, or fit with limits"
             )
         low = max(_SMALLEST_BUDGET * most, least)
-        return np.unique(np.linspace(low, most - INSIDE * (most - low), points)), None
+        return np.unique(np.linspace(low, most - INSIDE * (most - low), points)), start
 
     def scale(self, value: float) -> float:
         """Return the budget as a multiple of the program's."""
@@ -255,8 +265,8 @@ def optimum(program: CreditProgram, tolerance: float, start: Solution | None = N
     solution = solve(program, tolerance=tolerance, start=start)
     if solution.status == "infeasible":
         raise InfeasibleError(
-            f"no shares meet the conditions even without the one that is swept: "
-            f"{', '.join(solution.conflict)} cannot hold together; loosen one of them",
+            f"no shares meet the conditions, whatever is swept: {', '.join(solution.conflict)} "
+            "cannot hold together; loosen one of them",
             conflict=tuple(solution.conflict),
         )
     if solution.status != "optimal":
