@@ -1,4 +1,4 @@
-"""How a box is cut: at a choice, a kink, a minimum line or a ceiling that its relaxation gets wrong.
+"""How a box is cut: at a choice, kink, minimum line or ceiling that its relaxation gets wrong.
 
 A branch is bounded by the multipliers of the box that it is cut from, before anything is solved.
 """
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 # A point counts when it misses its conditions by no more than a certificate allows.
 MET = 1e-9
+# Of so many columns that are missed most both sides are looked at before one is cut.
+_LOOKED_AT = 30
 # A kink of a row without price still has to be cut: it counts as this part of the largest price.
 _FREE = 1e-6
-# So does a share below its minimum line that has no variance of its own: a little more than nothing.
+# So does a share below its minimum line that has no variance of its own: as hardly anything.
 _HARDLY = 1e-12
 
 
@@ -96,26 +98,31 @@ class Node:
 
 
 def branches(layout: Layout, seen: Seen) -> list[Node]:
-    """Return boxes that together hold all that is allowed in a box; none where nothing is missed."""
+    """Return boxes that together hold all that a box allows; none where nothing is missed."""
     return _choice(layout, seen) or _sides(layout, seen)
 
 
 def _choice(layout: Layout, seen: Seen) -> list[Node]:
-    """One branch for each customer who may reach the peak that is missed by most."""
-    worst, chosen = MET, -1
+    """One branch for each customer who may reach a peak: of those missed, the one that tells most.
+
+    That is the one whose lowest branch has the highest bound; the fewest branches where they tie.
+    """
+    best: tuple[float, int] = (-np.inf, 0)
+    chosen, of_chosen = -1, np.empty(0)
     for p, peak in enumerate(layout.stated.reached):
-        level = peak.level_at(seen.x)
-        missed = (level - peak.height(seen.x)) / (abs(level) or 1.0)
-        if seen.box.candidates[p].size > 1 and missed > worst:
-            worst, chosen = missed, p
+        positions, level = seen.box.candidates[p], peak.level_at(seen.x)
+        if positions.size < 2 or level - peak.height(seen.x) <= MET * (abs(level) or 1.0):
+            continue
+        bounds = _bounds_of(layout, seen, peak, positions)
+        told = (float(bounds.min()), -positions.size)
+        if chosen < 0 or told > best:
+            best, chosen, of_chosen = told, p, bounds
     if chosen < 0:
         return []
-    positions = seen.box.candidates[chosen]
-    bounds = _bounds_of(layout, seen, layout.stated.reached[chosen], positions)
-    order = np.argsort(bounds, kind="stable")
-    positions = positions[order]
+    order = np.argsort(of_chosen, kind="stable")
+    positions = seen.box.candidates[chosen][order]
     return [
-        Node(float(bounds[o]), seen.box, chosen, int(positions[r]), positions[:r])
+        Node(float(of_chosen[o]), seen.box, chosen, int(positions[r]), positions[:r])
         for r, o in enumerate(order)
     ]
 
@@ -130,10 +137,10 @@ def _bounds_of(layout: Layout, seen: Seen, peak: Peak, positions: Index) -> Vect
         lower = np.maximum(lower, np.minimum(peak.level / weights, upper))
     else:
         # A level that wants to rise can only follow x_i: β ≤ weight x_i, priced by its slope.
-        slope = slope + min(float(seen.proved.slope[peak.variable]), 0.0) * weights
-        rest = rest + float(seen.proved.least[peak.variable])
-        if seen.proved.slope[peak.variable] >= 0.0:
-            rest = rest - float(seen.proved.least[peak.variable])
+        push = float(seen.proved.slope[peak.variable])
+        if push < 0:
+            slope = slope + push * weights
+            rest = rest + float(seen.proved.least[peak.variable])
     alone = smallest(layout, slope, kinks, lower, upper, columns)
     bounds: Vector = np.maximum(seen.bound, seen.proved.bound + alone - rest)
     return bounds
@@ -170,7 +177,32 @@ def _sides(layout: Layout, seen: Seen) -> list[Node]:
 
 
 def _kink(layout: Layout, seen: Seen) -> Where | None:
-    """The column whose chords are furthest from its true functions, priced by the multipliers."""
+    """Find the column to cut: of those that chords miss most, the one whose sides tell most."""
+    score, cut = _missed(layout, seen)
+    some = np.argsort(-score, kind="stable")[:_LOOKED_AT]
+    some = some[score[some] > 0]
+    if some.size == 0:
+        return None
+    under, over = _bounds_of_sides(layout, seen, some, cut[some])
+    least = seen.proved.least[some]
+    gain = np.maximum(under - least, _HARDLY * score[some]) * np.maximum(
+        over - least, _HARDLY * score[some]
+    )
+    best = int(np.argmax(gain))
+    return float(score[some[best]]), int(some[best]), float(cut[some[best]])
+
+
+def _bounds_of_sides(layout: Layout, seen: Seen, some: Index, at: Vector) -> tuple[Vector, Vector]:
+    """Smallest φ of each column below and above its cut; zero alone is below a minimum line."""
+    low, high = seen.box.lower[some], seen.box.upper[some]
+    below = np.where((at == layout.stated.least[some]) & (low <= 0), 0.0, at)
+    slope, kinks = seen.proved.slope[some], seen.proved.kinks[some]
+    under = smallest(layout, slope, kinks, low, below, some)
+    return under, smallest(layout, slope, kinks, at, high, some)
+
+
+def _missed(layout: Layout, seen: Seen) -> tuple[Vector, Vector]:
+    """By how much chords miss each column's functions, in the objective, and where to cut it."""
     x, y, lower, upper = seen.x, seen.proved.y, seen.box.lower, seen.box.upper
     price = y[layout.rows] + _FREE * (float(np.abs(y).max(initial=0.0)) or 1.0)
     weight = np.einsum("r,rnk->nk", price, np.maximum(layout.weights, 0.0))
@@ -183,16 +215,37 @@ def _kink(layout: Layout, seen: Seen) -> Where | None:
     between = (least > 0) & (lower <= 0) & (x > 0) & (x < least) & (upper >= least)
     own = layout.stated.program.idiosyncratic * x * (least - x)
     line = np.where(between, np.maximum(own, _HARDLY * (x + _HARDLY)), 0.0)
-    score = np.maximum(apart, 0.0).sum(axis=1) + line
-    i = int(np.argmax(score))
-    if not score[i] > 0:
+    score: Vector = np.maximum(apart, 0.0).sum(axis=1) + line
+    if apart.shape[1] == 0:
+        return score, least
+    furthest = np.argmax(apart, axis=1)[:, None]
+    cut: Vector = np.take_along_axis(at, furthest, axis=1)[:, 0]
+    return score, np.where(between, least, cut)
+
+
+def decided(layout: Layout, seen: Seen, part: float, *, as_it_lies: bool) -> Box | None:
+    """Decide the worst part of the columns that kinks and lines miss.
+
+    Each for the side on which its share lies, or for the one that the multipliers hold for cheaper.
+    That is a guess, made to find a point; None where nothing is missed.
+    """
+    score, cut = _missed(layout, seen)
+    missed = np.flatnonzero(score > 0)
+    if missed.size == 0:
         return None
-    cut = least[i] if between[i] else layout.at[i, int(np.argmax(apart[i]))]
-    return float(score[i]), i, float(cut)
+    some = missed[np.argsort(-score[missed], kind="stable")[: max(1, int(part * missed.size))]]
+    at = cut[some]
+    under, over = _bounds_of_sides(layout, seen, some, at)
+    to_zero = (at == layout.stated.least[some]) & (seen.box.lower[some] <= 0)
+    lower, upper = seen.box.lower.copy(), seen.box.upper.copy()
+    down = seen.x[some] < at if as_it_lies else under <= over
+    upper[some[down]] = np.where(to_zero, 0.0, at)[down]
+    lower[some[~down]] = at[~down]
+    return replace(seen.box, lower=lower, upper=upper)
 
 
 def _ceiling(layout: Layout, seen: Seen) -> Where | None:
-    """The kink under a ceiling whose chord lets x pass by most."""
+    """Find the kink under a ceiling whose chord lets x pass by most."""
     first = seen.relaxed.row_upper.size - len(seen.pool)
     prices = dict(zip(seen.pool, seen.proved.y[first:].tolist(), strict=True))
     free = _FREE * (float(np.abs(seen.proved.y).max(initial=0.0)) or 1.0)
