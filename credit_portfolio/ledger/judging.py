@@ -223,6 +223,12 @@ def sides(parsed: Table, broken: Collection[str], copies: Doubled | None) -> tup
     return accepted, rejected
 
 
+def customer_codes(t: Table) -> Table:
+    """Return the customers of rows with a number each, 0, 1, … in the order of their ids."""
+    named = t.select("customer_id").distinct()
+    return named.select("customer_id", code=ibis.row_number().over(order_by="customer_id"))
+
+
 def _named(judged: Table, groups: Mapping[str, int]) -> Table:
     return judged.select(
         *[judged[name] for name in NAMES if name != "currency"],

@@ -92,14 +92,6 @@ def count_customers(t: Table, as_of: datetime.date) -> int:
     return int(frame_of(distinct.aggregate(n=distinct.count()))["n"].iloc[0])
 
 
-def customer_codes(t: Table) -> Table:
-    """Return the customers of rows with a number each, 0, 1, … in the order of their ids."""
-    import ibis
-
-    named = t.select("customer_id").distinct()
-    return named.select("customer_id", code=ibis.row_number().over(order_by="customer_id"))
-
-
 def frame_of(table: Table) -> pd.DataFrame:
     """Return a computed table: money as Decimal, dates as objects, text as text.
 

@@ -29,6 +29,7 @@ from credit_portfolio.ledger.judging import (
     Doubled,
     accepted_of,
     accepted_rows,
+    customer_codes,
     doubled,
     flagged,
     judge,
@@ -47,7 +48,6 @@ from credit_portfolio.ledger.parsing import (
 from credit_portfolio.ledger.positions import (
     Ledger,
     count_customers,
-    customer_codes,
     frame_of,
     positions_on,
 )
