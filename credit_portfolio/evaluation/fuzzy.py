@@ -140,7 +140,7 @@ def _shoulders(inner: Vector, *, low: bool) -> Vector:
 
 def _trapezoids(x: Vector, a: Vector, b: Vector, c: Vector, d: Vector) -> Matrix:
     """Straight lines through (a, 0), (b, 1), (c, 1), (d, 0); a triangle where b = c."""
-    from skfuzzy.membership import trapmf  # type: ignore[import-untyped]
+    from skfuzzy.membership import trapmf
 
     return np.column_stack([trapmf(x, corners) for corners in zip(a, b, c, d, strict=True)])
 
@@ -282,7 +282,7 @@ def _spread_rows(rows: Matrix, n_classes: int, rng: np.random.Generator) -> Matr
 
 def _memberships(rows: Matrix, centres: Matrix, fuzziness: float) -> Matrix:
     """Degrees of rows in classes with these centres, shape (n_classes, n_rows)."""
-    from skfuzzy.cluster import cmeans_predict  # type: ignore[import-untyped]
+    from skfuzzy.cluster import cmeans_predict
 
     even = np.ones((len(centres), len(rows)))
     degrees: Matrix = cmeans_predict(rows.T, centres, fuzziness, 0.0, 1, init=even)[0]
