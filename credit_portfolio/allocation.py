@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FORMAT = "credit_portfolio.allocation"
-_VERSION = 1
-_TABLES = ("customers", "evaluation", "shadow_prices", "periods")
+_VERSION = 2
+_READS = (1, 2)  # the first has no profiles
+_TABLES = ("customers", "evaluation", "shadow_prices", "periods", "profiles")
 _AMOUNTS = ("amount", "limit", "current_amount", "change")
 _MONEY = {*_AMOUNTS, "limit_price", "budget", "standard_deviation_money"}
 _SHARES = {
     "share", "limit_use", "current_share", "risk_share", "mean_return", "target", "proposed",
     "current", "slack", "proposed_periods", "current_periods", "largest_share",
     "standard_deviation", "current_standard_deviation", "current_mean_return",
+    "simulated", "credible_low", "credible_high", "turnover",
 }  # fmt: skip
 
 
@@ -48,14 +50,18 @@ class Allocation:
         One row per interval, index ``interval``: ``kind`` (bad, good), ``target`` (NaN: free),
         ``proposed`` and ``current`` (B), ``slack`` (room to the target), ``binding``,
         ``proposed_periods`` and ``current_periods`` (the portfolio's own distribution: the part
-        of the panel's periods in which its return fell in the interval).
+        of the panel's periods in which its return fell in the interval), ``simulated`` (the same
+        by simulation, of the proposed shares), ``credible_low`` and ``credible_high`` (where B of
+        the proposed shares lies with 95 %, given how few periods P rests on; NaN for operators
+        other than the weighted average).
     shadow_prices : pandas.DataFrame
-        One row per condition, index ``condition``: ``kind`` (budget, target, limit), ``bound``,
-        ``reached``, ``binding`` (loosening it lowers the variance), ``step`` (in words),
-        ``variance`` and ``standard_deviation`` (change of the minimum per step more: of the
-        return, and in money on the budget), ``variance_less`` and ``standard_deviation_less`` (per
-        step less). The two differ in more than sign where several conditions hold at once and
-        depend on each other; NaN where such a step leaves nothing feasible.
+        One row per condition, index ``condition``: ``kind`` (budget, target, group, group amount,
+        return, limit, row), ``bound``, ``reached``, ``binding`` (loosening it lowers the
+        variance), ``step`` (in words), ``variance`` and ``standard_deviation`` (change of the
+        minimum per step more: of the return, and in money on the budget), ``variance_less`` and
+        ``standard_deviation_less`` (per step less). The two differ in more than sign where several
+        conditions hold at once and depend on each other; NaN where such a step leaves nothing
+        feasible.
     periods : pandas.DataFrame
         Return of the proposed and the current portfolio in each period of the panel.
     summary : dict
@@ -68,6 +74,10 @@ class Allocation:
         What a reader has to know before using the figures.
     settings : dict
         The model's parameters, the convention of the returns, versions.
+    profiles : pandas.DataFrame
+        One row per judged customer: a column per interval with p_ij as it was used, one with the
+        periods counted in it ("… (periods)"), ``periods``, and ``borrowed`` (too few periods of his
+        own, so that his class's stand in).
     """
 
     customers: pd.DataFrame
@@ -78,6 +88,7 @@ class Allocation:
     certificate: Certificate
     findings: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    profiles: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def shares(self) -> pd.Series[float]:
@@ -165,14 +176,15 @@ class Allocation:
             raise DataError(f"this is not JSON: {error}; give what to_json wrote") from error
         if not isinstance(content, dict):
             raise DataError("this JSON is not an object; give what to_json wrote")
-        if content.get("format") != _FORMAT or content.get("version") != _VERSION:
+        if content.get("format") != _FORMAT or content.get("version") not in _READS:
             raise DataError(
                 f"found format {content.get('format')!r} version {content.get('version')!r}; "
                 f"expected {_FORMAT!r} version {_VERSION}"
             )
+        tables = _TABLES if content["version"] == _VERSION else _TABLES[:4]
         try:
             return cls(
-                **{name: _table_from_dict(content[name]) for name in _TABLES},
+                **{name: _table_from_dict(content[name]) for name in tables},
                 summary=content["summary"],
                 certificate=Certificate(**content["certificate"]),
                 findings=tuple(content["findings"]),
@@ -239,7 +251,9 @@ def _style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:
     """Say how a number of the workbook is shown."""
     if sheet == "shadow_prices":
         if column in ("bound", "reached"):
-            return "share" if row["kind"] == "target" else "money"
+            return {"target": "share", "group": "share", "return": "share", "row": None}.get(
+                row["kind"], "money"
+            )
         return "money" if column.startswith("standard_deviation") else None
     name = row["figure"] if column == "value" else column
     return "money" if name in _MONEY else "share" if name in _SHARES else None
@@ -299,6 +313,7 @@ _COLUMN_FORMATS = {
     "variance": "{:.3e}",
     "standard_deviation": "{:+,.2f}",
 }
+_BOUND_FORMATS = {"target": "{:.2%}", "group": "{:.2%}", "return": "{:.4%}", "row": "{:.6g}"}
 _EVALUATION = ["kind", "target", "proposed", "current", "binding", "proposed_periods"]
 _PRICES = ["kind", "bound", "binding", "step", "standard_deviation"]
 
@@ -320,7 +335,7 @@ def _formatted(frame: pd.DataFrame) -> pd.DataFrame:
 def _sections(a: Allocation) -> list[tuple[str, pd.DataFrame]]:
     general = a.shadow_prices[a.shadow_prices["kind"] != "limit"]
     bounds = [
-        _COLUMN_FORMATS["target" if kind == "target" else "amount"].format(bound)
+        _BOUND_FORMATS.get(kind, _COLUMN_FORMATS["amount"]).format(bound)
         for kind, bound in zip(general["kind"], general["bound"], strict=True)
     ]
     general = general.assign(bound=bounds)

@@ -1,27 +1,31 @@
-"""What is known before the program, and the program itself."""
+"""What is known before the program: history, risk, classes, targets and budget."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from credit_portfolio import reasons
-from credit_portfolio.errors import InfeasibleError, ModelError, listing
+from credit_portfolio.errors import DataError, InfeasibleError, ModelError, did_you_mean, listing
+from credit_portfolio.evaluation.classes import (
+    CustomerClasses,
+    class_panel,
+    classes_by_label,
+    classes_by_profile,
+)
 from credit_portfolio.evaluation.intervals import ReturnIntervals
 from credit_portfolio.evaluation.matrix import (
     EvaluationMatrix,
     evaluation_matrix,
     interval_variance,
-    smoothed,
 )
 from credit_portfolio.evaluation.operators import operator_named
+from credit_portfolio.evaluation.sampling import Smoothing, smooth
 from credit_portfolio.evaluation.targets import Targets
-from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.risk.estimators import estimate
 from credit_portfolio.risk.model import RiskModel, with_floor
@@ -32,12 +36,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from credit_portfolio.solvers.solution import Solution
     from credit_portfolio.universe import Money
 
     Vector = NDArray[np.float64]
+    Matrix = NDArray[np.float64]
+    Labels = pd.DataFrame | Mapping[str, pd.Series[Any]]
+
+CLASS = "class"
+"""The column of labels in which the model's own classes stand."""
 
 BUDGET_ROW = "budget"
+_PER_CUSTOMER = ("values", "counts", "periods", "squares")  # of the evaluation matrix
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,9 +57,23 @@ class Specification:
     good_from: int | None
     targets: Literal["no_worse"] | Mapping[int | str, float] | Targets
     risk_model: str
+    shrinkage: float | None
     operator: str
+    normalise: bool
+    smoothing: float | Literal["estimated"]
+    classes: int | str | None
+    newcomers: Literal["exclude", "borrow"]
+    confidence: float | None
     budget: float | None
     max_share: float
+    min_line: float | None
+    min_return: float | None
+    groups: Mapping[str, Mapping[str, Any]] | None
+    max_turnover: float | None
+    turnover_cost: float
+    objective: Literal["variance", "cvar"]
+    tail: float
+    variance_weight: float
     floor: Literal["smoothed"] | float | None
     outside: Literal["error", "clip"]
     unit: float
@@ -67,7 +90,14 @@ class Book:
     ----------
     universe : Universe
     returns : ndarray, shape (n_periods, n_judged)
+        Those who borrow have the returns of their class where they have none of their own.
     matrix : EvaluationMatrix
+        Its values are smoothed.
+    smoothing : Smoothing
+        What they are drawn towards, and how sure they are.
+    classes : CustomerClasses or None
+    labels : pandas.DataFrame or None
+        Of the judged customers; a column "class" where there are classes.
     risk : RiskModel
     current : ndarray or None, shape (n_judged,)
         Today's shares among the judged; they sum to 1.
@@ -79,6 +109,9 @@ class Book:
     universe: Universe
     returns: NDArray[np.float64]
     matrix: EvaluationMatrix
+    smoothing: Smoothing
+    classes: CustomerClasses | None
+    labels: pd.DataFrame | None
     risk: RiskModel
     current: Vector | None
     targets: Targets
@@ -91,6 +124,7 @@ def read_book(
     limits: Money | None,
     current: Money | None,
     floors: Money | None,
+    labels: Labels | None = None,
 ) -> Book:
     """Match all inputs, and estimate what the program needs, for all customers with a history.
 
@@ -104,9 +138,10 @@ def read_book(
             f"fit takes a ReturnPanel, not {type(panel).__name__}; ReturnPanel.from_frame "
             "makes one of a table of returns"
         )
-    operator = operator_named(spec.operator)
+    operator = operator_named(spec.operator, normalised=spec.normalise)
     intervals = _intervals(spec)
-    universe = assemble(panel, limits, current, floors)
+    borrow = _borrows(spec)
+    universe = assemble(panel, limits, current, floors, borrow=borrow)
     if not universe.eligible.any():
         counts = pd.Series(universe.exclusion).value_counts()
         raise InfeasibleError(
@@ -117,63 +152,27 @@ def read_book(
             )
         )
     judged = universe.customers[universe.judged]
-    returns = panel.select(judged)
-    matrix = evaluation_matrix(
-        returns,
-        intervals,
-        outside=spec.outside,
-        periods=panel.periods.tolist(),
-        customers=judged.tolist(),
-    )
-    risk = _floored(spec, estimate(spec.risk_model, returns), matrix)
+    table = _labels(labels, judged)
+    returns, costs = _history(panel, judged)
+    counted = _counted(spec, intervals, returns, panel.periods.tolist(), judged)
+    classes = _classes(spec, table, judged, counted)
+    smoothing = _smoothed(counted, spec.smoothing, classes)
+    matrix = replace(counted, values=smoothing.values)
+    new = ~universe.known[universe.judged]
+    returns = _borrowed(returns, costs, classes, new)
+    least = _smoothed(counted, 1.0, classes).values
+    risk = _floored(spec, estimate(spec.risk_model, returns, spec.shrinkage), matrix, least)
     held = None
     if universe.current is not None:
         held = universe.current[universe.judged]
         held = held / held.sum() if held.sum() > 0 else None
     targets = _targets(spec, intervals, None if held is None else operator(held, matrix.values))
     budget = _budget(spec, universe)
-    return Book(universe, returns, matrix, risk, held, targets, budget)
-
-
-def credit_program(spec: Specification, book: Book) -> CreditProgram:
-    """Write the program of the head of ``portfolio.py`` over the eligible customers."""
-    u, eligible = book.universe, book.universe.eligible
-    among_judged = eligible[u.judged]
-    P = book.matrix.values[among_judged]
-    upper, lower = book.targets.upper, book.targets.lower
-    # At most all of the credit and at least none of it say nothing: no row for them.
-    kept = (upper < 1.0) | (lower > 0.0)
-    names = np.array(book.targets.intervals.names, dtype=object)[kept]
-    return CreditProgram(
-        factors=book.risk.factors[:, among_judged],
-        idiosyncratic=book.risk.idiosyncratic[among_judged],
-        rows=np.vstack([np.ones(P.shape[0]), P.T[kept]]),
-        row_lower=np.concatenate([[1.0], lower[kept]]),
-        row_upper=np.concatenate([[1.0], upper[kept]]),
-        lower=u.floor[eligible] / book.budget,
-        upper=np.minimum(u.limit[eligible] / book.budget, spec.max_share),
-        row_names=[BUDGET_ROW, *(f"target {name}" for name in names)],
-    )
-
-
-def conflict(program: CreditProgram, solution: Solution) -> InfeasibleError:
-    """Say which targets cannot hold together, and how far each could go on its own."""
-    lines = []
-    for r, name in enumerate(program.row_names):
-        if r == 0 or name not in solution.conflict:
-            continue
-        asked_most = np.isfinite(program.row_upper[r])
-        bound = program.row_upper[r] if asked_most else program.row_lower[r]
-        row = np.asarray(program.rows[r])
-        best = reasons.best_reach(row, program.lower, program.upper, lowest=asked_most)
-        side, verb = ("at most", "down to") if asked_most else ("at least", "up to")
-        lines.append(f"{name} {side} {bound:.2%} (alone it can go {verb} {best:.2%})")
-    text = "; ".join(lines) if lines else ", ".join(solution.conflict)
-    return InfeasibleError(
-        f"these conditions cannot be met together under the budget, limits and floors: {text}; "
-        "move one of them, raise limits, or lower the budget",
-        conflict=tuple(solution.conflict),
-    )
+    if classes is not None:
+        names = np.array(classes.names, dtype=object)[classes.codes]
+        table = pd.DataFrame(index=judged) if table is None else table
+        table = table.assign(**{CLASS: names})
+    return Book(universe, returns, matrix, smoothing, classes, table, risk, held, targets, budget)
 
 
 def _intervals(spec: Specification) -> ReturnIntervals:
@@ -189,13 +188,143 @@ def _intervals(spec: Specification) -> ReturnIntervals:
     return ReturnIntervals(spec.intervals, spec.good_from)
 
 
-def _floored(spec: Specification, risk: RiskModel, matrix: EvaluationMatrix) -> RiskModel:
+def _borrows(spec: Specification) -> bool:
+    if spec.newcomers not in ("exclude", "borrow"):
+        raise ModelError(f"newcomers is {spec.newcomers!r}; expected 'exclude' or 'borrow'")
+    if spec.newcomers == "borrow" and spec.smoothing == 0:
+        raise ModelError(
+            "newcomers='borrow' needs smoothing above 0, or 'estimated': a customer of one or two "
+            "periods would be judged by those alone"
+        )
+    return spec.newcomers == "borrow"
+
+
+def _labels(labels: Labels | None, judged: pd.Index[Any]) -> pd.DataFrame | None:
+    """Return a table of labels in the order of the judged customers."""
+    if labels is None:
+        return None
+    if not isinstance(labels, (pd.DataFrame, Mapping)):
+        raise TypeError(
+            f"labels is a {type(labels).__name__}; expected a DataFrame indexed by customer_id, or "
+            "a mapping from column to a Series indexed so"
+        )
+    table = pd.DataFrame(labels) if isinstance(labels, pd.DataFrame) else pd.DataFrame(dict(labels))
+    table.index = pd.Index([str(name) for name in table.index], dtype="str")
+    doubled = table.index[table.index.duplicated()].unique()
+    if len(doubled):
+        raise DataError(f"labels has customers more than once: {listing(doubled)}; keep one row")
+    if CLASS in table.columns:
+        raise ModelError(
+            f"labels has a column {CLASS!r}, which is kept for the model's own classes; rename it"
+        )
+    return table.reindex(judged)
+
+
+def _history(panel: ReturnPanel, judged: pd.Index[Any]) -> tuple[Matrix, Matrix]:
+    """Return returns and costs of the judged; NaN and 0 for who is not in the panel."""
+    place = panel.customers.get_indexer(judged)
+    returns, costs = panel.values[:, place], panel.costs[:, place]
+    absent = place < 0
+    if absent.any():
+        returns[:, absent], costs[:, absent] = np.nan, 0.0
+    return returns, costs
+
+
+def _counted(
+    spec: Specification,
+    intervals: ReturnIntervals,
+    returns: Matrix,
+    periods: list[Any],
+    judged: pd.Index[Any],
+) -> EvaluationMatrix:
+    """Return the evaluation matrix as counted; rows of zeros for who has no period."""
+    seen: NDArray[np.bool_] = np.logical_not(np.isnan(returns).all(axis=0))
+    if not seen.any():
+        raise DataError("no judged customer has a period with a sale; give a longer panel")
+    found = evaluation_matrix(
+        returns[:, seen],
+        intervals,
+        outside=spec.outside,
+        periods=periods,
+        customers=judged[seen].tolist(),
+    )
+    if seen.all():
+        return found
+
+    def spread(rows: NDArray[Any]) -> NDArray[Any]:
+        full = np.zeros((seen.size, *rows.shape[1:]), dtype=rows.dtype)
+        full[seen] = rows
+        return full
+
+    arrays: dict[str, Any] = {name: spread(getattr(found, name)) for name in _PER_CUSTOMER}
+    return replace(found, **arrays)
+
+
+def _classes(
+    spec: Specification,
+    labels: pd.DataFrame | None,
+    judged: pd.Index[Any],
+    counted: EvaluationMatrix,
+) -> CustomerClasses | None:
+    wanted = spec.classes
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        if labels is None or wanted not in labels.columns:
+            known = [] if labels is None else list(labels.columns)
+            raise ModelError(
+                f"classes names the column {wanted!r}; fit got "
+                + (f"labels with {listing(known)}" if known else "no labels")
+                + f"; pass labels= with that column.{did_you_mean(wanted, known)}"
+            )
+        return classes_by_label(labels[wanted], judged, origin=wanted)
+    if isinstance(wanted, bool) or not isinstance(wanted, int):
+        raise ModelError(
+            f"classes is {wanted!r}; expected a column of labels, a number of profiles, or None"
+        )
+    # Profiles of few periods are luck: at least one period of the pool goes into each.
+    strength = spec.smoothing if isinstance(spec.smoothing, str) else max(spec.smoothing, 1.0)
+    rows = _smoothed(counted, strength, None).values
+    return classes_by_profile(rows, wanted, counted.centres)
+
+
+def _smoothed(
+    counted: EvaluationMatrix,
+    strength: float | Literal["estimated"],
+    classes: CustomerClasses | None,
+) -> Smoothing:
+    codes = None if classes is None else classes.codes
+    return smooth(
+        counted.counts, counted.periods, counted.squares, strength=strength, classes=codes
+    )
+
+
+def _borrowed(
+    returns: Matrix, costs: Matrix, classes: CustomerClasses | None, new: NDArray[np.bool_]
+) -> Matrix:
+    """Give newcomers the returns of their class, or of all, in periods without their own."""
+    if not new.any():
+        return returns
+    everybody = CustomerClasses(("all",), np.zeros(new.size, dtype=np.intp), None, "all customers")
+    pool = class_panel(returns, costs, everybody).values[:, 0]
+    own = classes or everybody
+    lent = class_panel(returns, costs, own).values
+    lent = np.where(np.isnan(lent), pool[:, None], lent)[:, own.codes[new]]
+    filled = returns.copy()
+    filled[:, new] = np.where(np.isnan(returns[:, new]), lent, returns[:, new])
+    return filled
+
+
+def _floored(
+    spec: Specification, risk: RiskModel, matrix: EvaluationMatrix, least: Matrix
+) -> RiskModel:
+    """Raise variances to the floor; ``least`` are rows drawn towards pool or class by a period."""
     if spec.floor is None:
         return risk
     if isinstance(spec.floor, str):
         if spec.floor != "smoothed":
             raise ModelError(f"floor is {spec.floor!r}; expected 'smoothed', None or a variance")
-        return with_floor(risk, interval_variance(smoothed(matrix), matrix.centres))
+        return with_floor(risk, interval_variance(least, matrix.centres))
     if not 0 <= spec.floor < math.inf:
         raise ModelError(f"floor is {spec.floor}; expected 'smoothed', None or a variance ≥ 0")
     return with_floor(risk, np.full(risk.idiosyncratic.shape, float(spec.floor)))
@@ -204,7 +333,7 @@ def _floored(spec: Specification, risk: RiskModel, matrix: EvaluationMatrix) -> 
 def _targets(spec: Specification, intervals: ReturnIntervals, today: Vector | None) -> Targets:
     if isinstance(spec.targets, Targets):
         meant = spec.targets.intervals
-        if not _same_intervals(meant, intervals):
+        if not meant.same_as(intervals):
             raise ModelError(
                 f"the targets are for the intervals {listing(meant.names)}, the model has "
                 f"{listing(intervals.names)}; make both from one ReturnIntervals"
@@ -241,14 +370,6 @@ def _budget(spec: Specification, universe: Universe) -> float:
         raise ModelError(f"budget is {budget}; expected an amount of money above 0")
     _check_budget(universe, float(budget), spec.max_share, spec.currency)
     return float(budget)
-
-
-def _same_intervals(one: ReturnIntervals, other: ReturnIntervals) -> bool:
-    return (
-        np.array_equal(one.edges, other.edges)
-        and one.good_from == other.good_from
-        and one.names == other.names
-    )
 
 
 def _check_budget(universe: Universe, budget: float, max_share: float, currency: str) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from credit_portfolio.risk.model import RiskModel
 
     Vector = NDArray[np.float64]
+    Matrix = NDArray[np.float64]
     Scenarios = Literal["periods", "gaussian"]
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -181,13 +182,55 @@ def return_distribution(
     if draws < 2 or isinstance(draws, bool):
         raise ModelError(f"draws is {draws}; expected a whole number of 2 or more")
     w = _shares(model, shares)
-    returns = panel.select(model.judged_)
-    intervals, matrix = model.targets_.intervals, model.evaluation_matrix_
-    mean = np.nanmean(returns, axis=0)
+    known = model.judged_.isin(panel.customers)
+    if panel.customers.size and not known.any():
+        raise DataError(
+            "the panel has none of the model's customers; give the one that it was fitted to"
+        )
+    return distribution_of(
+        model.targets_.intervals,
+        model.evaluation_matrix_.values,
+        model.returns_,
+        model.risk_model_,
+        w,
+        draws=draws,
+        seed=seed,
+        scenarios=scenarios,
+        bounded=bounded,
+    )
+
+
+def distribution_of(
+    intervals: ReturnIntervals,
+    degrees: Matrix,
+    returns: Matrix,
+    risk: RiskModel,
+    w: Vector,
+    *,
+    draws: int = 100_000,
+    seed: int = 0,
+    scenarios: Scenarios = "periods",
+    bounded: bool = False,
+) -> ReturnDistribution:
+    """Find the distribution of a portfolio's own return from arrays; see ``return_distribution``.
+
+    Parameters
+    ----------
+    intervals : ReturnIntervals
+    degrees : ndarray, shape (n, n_intervals)
+        P.
+    returns : ndarray, shape (n_periods, n)
+        NaN where a customer had no sale.
+    risk : RiskModel
+    w : ndarray, shape (n,)
+        Shares, which sum to 1.
+    draws, seed, scenarios, bounded
+        As for ``return_distribution``.
+    """
     edges = (float(intervals.edges[0]), float(intervals.edges[-1])) if bounded else None
     simulated = simulated_returns(
-        mean,
-        model.risk_model_,
+        np.nanmean(returns, axis=0),
+        risk,
         w,
         draws,
         np.random.default_rng(seed),
@@ -196,10 +239,9 @@ def return_distribution(
     )
     observed = portfolio_returns(returns, w)
     observed = observed[~np.isnan(observed)]
-    table = _table(intervals, weighted_average(w, matrix.values), observed, simulated)
     deviation = float(simulated.std(ddof=1))
     return ReturnDistribution(
-        table=table,
+        table=_table(intervals, weighted_average(w, degrees), observed, simulated),
         quantiles=_quantiles(simulated),
         mean=float(simulated.mean()),
         mean_error=deviation / float(np.sqrt(draws)),
@@ -345,7 +387,7 @@ def _table(
         "mixture": mixture,
     }
     for name, values in (("periods", observed), ("simulated", simulated)):
-        counts = np.bincount(intervals.index(values), minlength=intervals.n_intervals)
+        counts = intervals.degrees(values).sum(axis=0)
         columns[name] = counts / values.size if values.size else np.full(counts.size, np.nan)
         columns[f"{name}_error"] = _error(counts, values.size)
     return pd.DataFrame(columns, index=pd.Index(intervals.names, name="interval", dtype="str"))

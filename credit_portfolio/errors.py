@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from credit_portfolio.explain import Explanation
     from credit_portfolio.program.certificate import Certificate
 
 
@@ -61,14 +62,22 @@ class InfeasibleError(CreditPortfolioError):
         Names of the rows and bounds that cannot hold together.
     shortfall : float, optional
         How much is missing, in money, when the budget is above the sum of the limits.
+    explanation : Explanation, optional
+        What conflicts, how far each condition would have to move alone, and the nearest bounds
+        that can be met; see ``explain_infeasibility``.
     """
 
     def __init__(
-        self, message: str, conflict: tuple[str, ...] = (), shortfall: float | None = None
+        self,
+        message: str,
+        conflict: tuple[str, ...] = (),
+        shortfall: float | None = None,
+        explanation: Explanation | None = None,
     ) -> None:
         super().__init__(message)
         self.conflict = conflict
         self.shortfall = shortfall
+        self.explanation = explanation
 
 
 class SolverError(CreditPortfolioError):

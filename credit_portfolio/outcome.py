@@ -9,6 +9,8 @@ import pandas as pd
 
 from credit_portfolio import prices, reasons
 from credit_portfolio.allocation import Allocation
+from credit_portfolio.distribution import distribution_of
+from credit_portfolio.evaluation.credible import degree_bands
 from credit_portfolio.evaluation.operators import operator_named
 from credit_portfolio.risk.measures import portfolio_returns, risk_contributions
 from credit_portfolio.rounding import round_to_unit
@@ -17,7 +19,9 @@ from credit_portfolio.version import __version__
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from credit_portfolio.answer import Answer
     from credit_portfolio.book import Book, Specification
+    from credit_portfolio.distribution import ReturnDistribution
     from credit_portfolio.evaluation.intervals import ReturnIntervals
     from credit_portfolio.program.program import CreditProgram
     from credit_portfolio.returns.panel import ReturnPanel
@@ -27,47 +31,96 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
-def outcome(
-    spec: Specification,
-    panel: ReturnPanel,
-    book: Book,
-    program: CreditProgram,
-    solution: Solution,
-) -> Allocation:
-    """Lay out the solved program as tables, prices, reasons and findings."""
-    u = book.universe
+def outcome(spec: Specification, panel: ReturnPanel, book: Book, found: Answer) -> Allocation:
+    """Lay out the proved answer as tables, prices, reasons and findings."""
+    u, program, solution = book.universe, found.program, found.solution
     w = np.zeros(int(u.judged.sum()))
     w[u.eligible[u.judged]] = solution.x
-    kinds = ["budget"] + ["target"] * (program.n_rows - 1)
     by_share = u.limit[u.eligible] / book.budget > spec.max_share
-    priced = prices.price_table(program, solution, book.budget, spec.currency, kinds, by_share)
+    priced = prices.price_table(
+        program, solution, book.budget, spec.currency, found.kinds, by_share
+    )
+    names = [str(name) for name in u.customers[u.eligible]]
+    single = prices.limit_table(program, solution, book.budget, spec.currency, names, ~by_share)
+    # In money as it was given, not by way of a share.
+    given = pd.Series(u.limit[u.eligible], index=[f"limit {name}" for name in names])
+    single["bound"] = given[single.index].to_numpy()
     customers = _customers(spec, panel, book, program, solution, w)
-    periods = _periods(spec, panel, book, w)
-    findings = [*u.findings]
-    if solution.unique is False:
-        findings.append(
+    own = distribution_of(book.targets.intervals, book.matrix.values, book.returns, book.risk, w)
+    periods = _periods(panel, book, w)
+    return Allocation(
+        customers=customers,
+        evaluation=_evaluation(spec, book, w, periods, priced["binding"], own),
+        shadow_prices=_without_prices(spec, pd.concat([priced, single])),
+        periods=periods,
+        profiles=_profiles(book),
+        summary=_summary(spec, panel, book, found, customers, w, own),
+        certificate=found.certificate,
+        findings=(*u.findings, *_findings(spec, book, found)),
+        settings=_settings(spec, panel, book, solution),
+    )
+
+
+def _findings(spec: Specification, book: Book, found: Answer) -> list[str]:
+    """Return what a reader has to know of the answer before using it."""
+    told = list(found.notes)
+    if found.solution.unique is False:
+        told.append(
             "other shares reach the same variance; of all of them the smallest norm is taken"
         )
-    if solution.unique is None:
-        findings.append("whether other shares reach the same variance could not be settled")
-    raised = (
-        int(book.risk.floored[u.eligible[u.judged]].sum()) if book.risk.floored is not None else 0
-    )
+    if found.solution.unique is None:
+        told.append("whether other shares reach the same variance could not be settled")
+    u = book.universe
+    eligible = u.eligible[u.judged]
+    raised = int(book.risk.floored[eligible].sum()) if book.risk.floored is not None else 0
     if raised:
-        findings.append(
+        told.append(
             f"customers with less variance in the panel than the floor ({spec.floor}), raised "
             f"to it: {raised:,}"
         )
-    return Allocation(
-        customers=customers,
-        evaluation=_evaluation(spec, book, w, periods, priced["binding"]),
-        shadow_prices=pd.concat([priced, _limit_rows(spec, book, program, solution)]),
-        periods=periods,
-        summary=_summary(spec, panel, book, solution, customers, w),
-        certificate=solution.certificate,
-        findings=tuple(findings),
-        settings=_settings(spec, panel, book, solution),
+    new = int((~u.known & u.eligible).sum())
+    if new:
+        told.append(
+            f"customers with too few periods who are judged by those of their class: {new:,}; they "
+            "are marked in profiles"
+        )
+    if book.classes is not None:
+        told += [f"classes: {note}" for note in book.classes.notes]
+        told.append(
+            f"classes by {book.classes.origin}: within a class each customer counts the same, "
+            "whatever his size"
+        )
+    if book.smoothing.strength > 0:
+        whose = "all customers" if book.smoothing.pooled else "their class"
+        told.append(
+            f"rows of P are drawn towards that of {whose} by {book.smoothing.strength:.3g} periods "
+            f"({book.smoothing.origin})"
+        )
+    return told
+
+
+def _without_prices(spec: Specification, table: pd.DataFrame) -> pd.DataFrame:
+    """Blank the prices where the objective is not the variance that they are in."""
+    if spec.objective == "variance":
+        return table
+    blank = table.copy()
+    for name in ("variance", "standard_deviation"):
+        blank[[name, f"{name}_less"]] = np.nan
+    return blank
+
+
+def _profiles(book: Book) -> pd.DataFrame:
+    """Return P, the counts it rests on, and whose row is borrowed."""
+    u, names = book.universe, book.targets.intervals.names
+    customers = u.customers[u.judged]
+    rows = pd.DataFrame(book.matrix.values, index=customers, columns=list(names))
+    counts = pd.DataFrame(
+        book.matrix.counts, index=customers, columns=[f"{name} (periods)" for name in names]
     )
+    table = pd.concat([rows, counts], axis=1)
+    table["periods"] = book.matrix.periods
+    table["borrowed"] = ~u.known[u.judged]
+    return table
 
 
 def _customers(
@@ -128,13 +181,18 @@ def _evaluation(
     w: Vector,
     periods: pd.DataFrame,
     binding: pd.Series[bool],
+    own: ReturnDistribution,
 ) -> pd.DataFrame:
-    operator = operator_named(spec.operator)
+    operator = operator_named(spec.operator, normalised=spec.normalise)
     intervals, b = book.targets.intervals, book.targets.bounds
     proposed = operator(w, book.matrix.values)
     now = book.current
     current = np.full_like(b, np.nan) if now is None else operator(now, book.matrix.values)
     pressed = binding.reindex([f"target {name}" for name in intervals.names], fill_value=False)
+    low, high = np.full_like(b, np.nan), np.full_like(b, np.nan)
+    if spec.operator == "weighted_average" and not spec.normalise:
+        bands = degree_bands(w, book.smoothing, method="beta")
+        low, high = bands.lower, bands.upper
     return pd.DataFrame(
         {
             "kind": np.where(intervals.good, "good", "bad"),
@@ -145,12 +203,15 @@ def _evaluation(
             "binding": pressed.to_numpy(dtype=bool),
             "proposed_periods": _frequencies(intervals, periods["proposed"]),
             "current_periods": _frequencies(intervals, periods["current"]),
+            "simulated": own.table["simulated"].to_numpy(),
+            "credible_low": low,
+            "credible_high": high,
         },
         index=pd.Index(intervals.names, name="interval", dtype="str"),
     )
 
 
-def _periods(spec: Specification, panel: ReturnPanel, book: Book, w: Vector) -> pd.DataFrame:
+def _periods(panel: ReturnPanel, book: Book, w: Vector) -> pd.DataFrame:
     now = book.current
     current = (
         np.full(len(panel.periods), np.nan) if now is None else portfolio_returns(book.returns, now)
@@ -161,39 +222,16 @@ def _periods(spec: Specification, panel: ReturnPanel, book: Book, w: Vector) -> 
     )
 
 
-def _limit_rows(
-    spec: Specification, book: Book, program: CreditProgram, solution: Solution
-) -> pd.DataFrame:
-    u = book.universe
-    names = u.customers[u.eligible]
-    limit = u.limit[u.eligible]
-    variance, deviation = prices.limit_prices(program, solution, book.budget)
-    at = (variance < 0) & (limit / book.budget <= spec.max_share)
-    return pd.DataFrame(
-        {
-            "kind": "limit",
-            "bound": limit[at],
-            "reached": solution.x[at] * book.budget,
-            "binding": True,
-            "step": f"10,000 {spec.currency} more".replace("  ", " "),
-            "variance": variance[at],
-            "standard_deviation": deviation[at],
-            "variance_less": -variance[at],
-            "standard_deviation_less": -deviation[at],
-        },
-        index=pd.Index([f"limit {name}" for name in names[at]], name="condition", dtype="str"),
-    )
-
-
 def _summary(
     spec: Specification,
     panel: ReturnPanel,
     book: Book,
-    solution: Solution,
+    found: Answer,
     customers: pd.DataFrame,
     w: Vector,
+    own: ReturnDistribution,
 ) -> dict[str, Any]:
-    u = book.universe
+    u, solution = book.universe, found.solution
     sigma = float(np.sqrt(max(solution.objective, 0.0)))
     mean = np.nanmean(book.returns, axis=0)
     summary: dict[str, Any] = {
@@ -213,6 +251,8 @@ def _summary(
         "n_periods": int(book.returns.shape[0]),
         "shrinkage": book.risk.shrinkage,
         "unique": solution.unique,
+        "mixture_and_portfolio": own.explain(),
+        **{name: value for name, value in found.figures.items() if value is not None},
         "current_standard_deviation": None,
         "current_mean_return": None,
         "current_effective_customers": None,
@@ -234,8 +274,25 @@ def _settings(
         "good_from": intervals.good_from,
         "targets": [None if np.isnan(b) else float(b) for b in book.targets.bounds],
         "targets_origin": book.targets.origin,
+        "interval_names": list(intervals.names),
+        "membership": intervals.membership,
+        "width": intervals.width,
         "risk_model": spec.risk_model,
+        "shrinkage": spec.shrinkage,
         "operator": spec.operator,
+        "normalise": spec.normalise,
+        "smoothing": spec.smoothing,
+        "classes": spec.classes,
+        "newcomers": spec.newcomers,
+        "confidence": spec.confidence,
+        "min_line": spec.min_line,
+        "min_return": spec.min_return,
+        "groups": None if spec.groups is None else {k: dict(v) for k, v in spec.groups.items()},
+        "max_turnover": spec.max_turnover,
+        "turnover_cost": spec.turnover_cost,
+        "objective": spec.objective,
+        "tail": spec.tail,
+        "variance_weight": spec.variance_weight,
         "budget": spec.budget,
         "max_share": spec.max_share,
         "floor": spec.floor,
@@ -260,9 +317,8 @@ def _spread(where: Mask, values: Vector, otherwise: float) -> Vector:
 
 def _frequencies(intervals: ReturnIntervals, returns: pd.Series[float]) -> Vector:
     """Part of the periods in which the portfolio's return fell in each interval."""
-    index = intervals.index(returns.to_numpy())
-    seen = index[index >= 0]
+    seen = returns.dropna().to_numpy(dtype=np.float64)
     if seen.size == 0:
         return np.full(intervals.n_intervals, np.nan)
-    counted: Vector = np.bincount(seen, minlength=intervals.n_intervals) / seen.size
+    counted: Vector = intervals.degrees(seen).sum(axis=0) / seen.size
     return counted

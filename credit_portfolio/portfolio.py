@@ -1,31 +1,26 @@
 """CreditPortfolio: from panel, limits and today's book to the allocation.
 
-The model, in the words of its program::
-
-    minimise    variance of the return on credit sales            wᵀ(FᵀF + diag D) w
-    subject to  all credit is given                               Σ w = 1
-                no more than b_j in each bad return interval      (wᵀP)_j ≤ b_j
-                no less than b_j in each good one                 (wᵀP)_j ≥ b_j
-                floors and limits                                 l_i/T ≤ w_i ≤ L_i/T
+What is minimised under which conditions stands at the head of ``formulation.py``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from credit_portfolio.book import Specification, conflict, credit_program, read_book
-from credit_portfolio.errors import DataError, SolverError
+from credit_portfolio.answer import answer
+from credit_portfolio.book import Specification, read_book
+from credit_portfolio.errors import DataError
 from credit_portfolio.outcome import outcome
 from credit_portfolio.risk.measures import portfolio_returns
-from credit_portfolio.solvers import solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from credit_portfolio.book import Labels
     from credit_portfolio.evaluation.intervals import ReturnIntervals
     from credit_portfolio.evaluation.targets import Targets
     from credit_portfolio.returns.panel import ReturnPanel
@@ -45,11 +40,48 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         "no_worse": B of today's book (needs ``current``). A mapping gives bounds by interval
         number or name; intervals that it leaves out stay free.
     risk_model : {"ledoit_wolf", "sample"}, default "ledoit_wolf"
-    operator : {"weighted_average"}, default "weighted_average"
+    shrinkage : float, optional
+        Intensity of "ledoit_wolf", 0 to 1, in the place of the estimated one.
+    operator : str, default "weighted_average"
+        How shares and degrees make B: "weighted_average", "main_factor_decisive",
+        "main_factor_prominent", "bounded_sum" or "balanced". Targets under the others are met
+        exactly, by branching; the certificate is then that of the last piece, and a finding says
+        what was proved.
+    normalise : bool, default False
+        Whether B is divided by its sum before it is held against the targets.
+    smoothing : float or "estimated", default 0
+        α: how many periods the pooled row, or that of the class, counts for in each row of P; 0 is
+        the plain frequency.
+    classes : str or int, optional
+        Towards what rows are drawn: a column of ``labels``, or a number of classes by fuzzy
+        c-means on the rows of P. ``groups`` can name them as the column "class".
+    newcomers : {"exclude", "borrow"}, default "exclude"
+        What to do with customers of too few periods: leave them out, or judge them by the rows and
+        returns of their class; needs smoothing.
+    confidence : float, optional
+        Ask that each target holds with this confidence, given how few periods P rests on; needs
+        smoothing.
     budget : float, optional
         Total credit T in money; today's exposure by default.
     max_share : float, default 1
         Largest share of one customer.
+    min_line : float, optional
+        A customer gets nothing or at least so much money: by branching, for some hundred
+        customers.
+    min_return : float, optional
+        Least expected return of the portfolio, as a fraction of cost.
+    groups : mapping, optional
+        Column of ``labels`` -> label -> cap, or (floor, cap), in fractions of the budget.
+    max_turnover : float, optional
+        Most of ½ Σ|w − today's w|, as a fraction of the budget; needs ``current``.
+    turnover_cost : float, default 0
+        Per unit of share moved, in units of the variance.
+    objective : {"variance", "cvar"}, default "variance"
+        "cvar": the mean loss of the worst periods of the panel.
+    tail : float, default 0.9
+        For "cvar": the confidence β; the mean is over the worst part 1 − β of the periods.
+    variance_weight : float, default 0
+        For "cvar": what one unit of the variance adds.
     floor : "smoothed", None or float, default "smoothed"
         Least variance of a customer: that of his interval distribution, drawn towards the pooled
         one by one period; None for none; a number for a variance.
@@ -67,7 +99,14 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     ----------
     allocation_ : Allocation
     program_ : CreditProgram
+        The plain program of which the shares are the optimum.
     solution_ : Solution
+    answer_ : Answer
+        Both, with the certificate of what was asked and how it was solved.
+    returns_ : ndarray, shape (n_periods, n_judged)
+        What risk and means rest on; newcomers have their class's.
+    classes_ : CustomerClasses or None
+        Of the judged customers.
     risk_model_ : RiskModel
         Of the judged customers, ``judged_``.
     evaluation_matrix_ : EvaluationMatrix
@@ -92,9 +131,23 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         *,
         targets: Literal["no_worse"] | Mapping[int | str, float] | Targets = "no_worse",
         risk_model: str = "ledoit_wolf",
+        shrinkage: float | None = None,
         operator: str = "weighted_average",
+        normalise: bool = False,
+        smoothing: float | Literal["estimated"] = 0.0,
+        classes: int | str | None = None,
+        newcomers: Literal["exclude", "borrow"] = "exclude",
+        confidence: float | None = None,
         budget: float | None = None,
         max_share: float = 1.0,
+        min_line: float | None = None,
+        min_return: float | None = None,
+        groups: Mapping[str, Mapping[str, Any]] | None = None,
+        max_turnover: float | None = None,
+        turnover_cost: float = 0.0,
+        objective: Literal["variance", "cvar"] = "variance",
+        tail: float = 0.9,
+        variance_weight: float = 0.0,
         floor: Literal["smoothed"] | float | None = "smoothed",
         outside: Literal["error", "clip"] = "error",
         unit: float = 1.0,
@@ -106,9 +159,23 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.good_from = good_from
         self.targets = targets
         self.risk_model = risk_model
+        self.shrinkage = shrinkage
         self.operator = operator
+        self.normalise = normalise
+        self.smoothing = smoothing
+        self.classes = classes
+        self.newcomers = newcomers
+        self.confidence = confidence
         self.budget = budget
         self.max_share = max_share
+        self.min_line = min_line
+        self.min_return = min_return
+        self.groups = groups
+        self.max_turnover = max_turnover
+        self.turnover_cost = turnover_cost
+        self.objective = objective
+        self.tail = tail
+        self.variance_weight = variance_weight
         self.floor = floor
         self.outside = outside
         self.unit = unit
@@ -124,11 +191,12 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         limits: Money | Callable[[], Money] | None = None,
         current: Money | Callable[[], Money] | None = None,
         floors: Money | Callable[[], Money] | None = None,
+        labels: Labels | Callable[[], Labels] | None = None,
     ) -> CreditPortfolio:
         """Find the shares; the answer is ``allocation_``.
 
-        Of ``limits``, ``current`` and ``floors`` each may be a function that returns the table:
-        scikit-learn's searches cut what has as many entries as the panel has periods.
+        Of ``limits``, ``current``, ``floors`` and ``labels`` each may be a function that returns
+        the table: scikit-learn's searches cut what has as many entries as the panel has periods.
 
         Parameters
         ----------
@@ -142,6 +210,8 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             Today's exposure in money.
         floors : Series or mapping, optional
             Least money per customer.
+        labels : DataFrame or mapping of column to Series, optional
+            By customer id: what ``classes`` and ``groups`` name, such as industry or region.
 
         Returns
         -------
@@ -164,24 +234,20 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         label = getattr(X, "currency", "")
         given = self.get_params(deep=False)
         spec = Specification(**given | {"currency": self.currency or label})
-        book = read_book(spec, X, limits, current, floors)
-        program = credit_program(spec, book)
-        solution = solve(program, self.solver, tolerance=self.tolerance)
-        if solution.status == "infeasible":
-            raise conflict(program, solution)
-        if solution.status != "optimal":
-            raise SolverError(
-                f"no certified answer: {solution.message}; try another solver or a wider tolerance",
-                solution.certificate,
-            )
-        self.program_ = program
-        self.solution_ = solution
+        table = labels() if callable(labels) else labels
+        book = read_book(spec, X, limits, current, floors, table)
+        found = answer(spec, book)
+        self.answer_ = found
+        self.program_ = found.program
+        self.solution_ = found.solution
         self.risk_model_ = book.risk
+        self.returns_ = book.returns
         self.evaluation_matrix_ = book.matrix
+        self.classes_ = book.classes
         self.targets_ = book.targets
         self.judged_ = book.universe.customers[book.universe.judged]
         self.eligible_ = book.universe.customers[book.universe.eligible]
-        self.allocation_ = outcome(spec, X, book, program, solution)
+        self.allocation_ = outcome(spec, X, book, found)
         return self
 
     def score(self, X: ReturnPanel, y: None = None) -> float:

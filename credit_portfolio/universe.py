@@ -35,7 +35,9 @@ class Universe:
     current : ndarray or None, shape (n,)
         Today's exposure in money.
     judged : ndarray of bool, shape (n,)
-        Customers with enough periods: they have a risk and a row of P.
+        Customers who have a risk and a row of P: those with enough periods, and those who borrow.
+    known : ndarray of bool, shape (n,)
+        Customers with enough periods.
     eligible : ndarray of bool, shape (n,)
         Judged customers with a limit above 0: they can get a share.
     exclusion : ndarray of str, shape (n,)
@@ -50,6 +52,7 @@ class Universe:
     floor: Vector
     current: Vector | None
     judged: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     eligible: NDArray[np.bool_]
     exclusion: NDArray[np.object_]
     detail: NDArray[np.object_]
@@ -61,6 +64,8 @@ def assemble(
     limits: Money | None = None,
     current: Money | None = None,
     floors: Money | None = None,
+    *,
+    borrow: bool = False,
 ) -> Universe:
     """Match panel, limits, current book and floors by customer id.
 
@@ -73,6 +78,8 @@ def assemble(
         Today's exposure per customer, 0 or more.
     floors : Series or mapping, optional
         Least money per customer.
+    borrow : bool, default False
+        Judge customers with too few periods too: they borrow from their class.
 
     Raises
     ------
@@ -90,7 +97,8 @@ def assemble(
             customers = customers.union(other.index)
     customers = customers.rename("customer_id")
     periods = pd.Series(panel.observed, index=panel.customers).reindex(customers).fillna(0)
-    judged = (periods >= panel.min_periods).to_numpy()
+    known = (periods >= panel.min_periods).to_numpy()
+    judged = known | borrow
     n = len(customers)
     exclusion, detail = np.full(n, "", dtype=object), np.full(n, "", dtype=object)
     limit = np.full(n, np.inf)
@@ -99,7 +107,8 @@ def assemble(
         limit = limit_frame["limit"].reindex(customers).to_numpy(dtype=np.float64)
         _mark_limits(customers, limit_frame, limit, exclusion, detail)
         limit = np.nan_to_num(limit, nan=0.0, posinf=np.inf)
-    _mark_periods(periods.to_numpy(), panel.min_periods, exclusion, detail)
+    if not borrow:
+        _mark_periods(periods.to_numpy(), panel.min_periods, exclusion, detail)
     eligible = exclusion == ""
     floor = _aligned(least, customers)
     _check_floors(customers, floor, limit, eligible)
@@ -110,10 +119,11 @@ def assemble(
         floor=floor,
         current=held,
         judged=judged,
+        known=known,
         eligible=eligible,
         exclusion=exclusion,
         detail=detail,
-        findings=_findings(customers, panel, limit_frame, now, eligible, held),
+        findings=_findings(customers, panel, limit_frame, now, eligible, held, borrow=borrow),
     )
 
 
@@ -253,6 +263,8 @@ def _findings(
     now: pd.Series[float] | None,
     eligible: NDArray[np.bool_],
     held: Vector | None,
+    *,
+    borrow: bool,
 ) -> tuple[str, ...]:
     found: list[str] = list(panel.notes)
     if len(panel.dropped):
@@ -260,7 +272,7 @@ def _findings(
             f"periods left out as not yet mature ({len(panel.dropped)}): "
             f"{listing(map(str, panel.dropped['period']))}"
         )
-    if len(panel.too_few):
+    if len(panel.too_few) and not borrow:
         found.append(
             f"customers with fewer than {panel.min_periods} periods ({len(panel.too_few):,}): "
             f"{listing(panel.too_few)}"

@@ -18,7 +18,7 @@ from credit_portfolio.errors import DataError, OutputError
 from credit_portfolio.portfolio import CreditPortfolio
 from credit_portfolio.returns.panel import ReturnPanel
 
-TABLES = ("customers", "evaluation", "shadow_prices", "periods")
+TABLES = ("customers", "evaluation", "shadow_prices", "periods", "profiles")
 NASTY = ["=1+1", "@x", "+x", "-x", "<script>alert(1)</script>", "007", "Ölhandel „Süd“", '"a";b,c']
 
 
@@ -109,7 +109,7 @@ def test_json_is_strict_and_says_what_it_is(nasty):
         raise AssertionError(f"{word} is no JSON")
 
     content = json.loads(nasty.to_json(), parse_constant=refuse)
-    assert (content["format"], content["version"]) == ("credit_portfolio.allocation", 1)
+    assert (content["format"], content["version"]) == ("credit_portfolio.allocation", 2)
     assert content["settings"]["targets"] == [0.9, None, 0.05]
 
 
@@ -117,9 +117,9 @@ def test_json_is_strict_and_says_what_it_is(nasty):
     ("text", "found"),
     [
         ("{", "this is not JSON"),
-        ("{}", "found format None version None; expected 'credit_portfolio.allocation' version 1"),
-        ('{"format": "credit_portfolio.allocation", "version": 2}', "version 2"),
-        ('{"format": "credit_portfolio.allocation", "version": 1}', "damaged .*customers"),
+        ("{}", "found format None version None; expected 'credit_portfolio.allocation' version 2"),
+        ('{"format": "credit_portfolio.allocation", "version": 3}', "version 3"),
+        ('{"format": "credit_portfolio.allocation", "version": 2}', "damaged .*customers"),
     ],
 )
 def test_text_that_is_no_allocation_is_refused(text, found):

@@ -44,7 +44,7 @@ def sample(returns: Matrix) -> RiskModel:
     return RiskModel(F, np.zeros(F.shape[1]), "sample")
 
 
-def ledoit_wolf(returns: Matrix) -> RiskModel:
+def ledoit_wolf(returns: Matrix, shrinkage: float | None = None) -> RiskModel:
     """Shrink the sample covariance towards μI by the intensity of Ledoit and Wolf (2004).
 
     Σ = (1 − δ) S + δ μ I with μ = tr S / n; S has ddof = 0, as in their paper. On a panel without
@@ -54,6 +54,8 @@ def ledoit_wolf(returns: Matrix) -> RiskModel:
     ----------
     returns : ndarray, shape (n_periods, n_customers)
         NaN where a customer had no sale.
+    shrinkage : float, optional
+        δ, 0 to 1, in the place of the estimated one.
 
     References
     ----------
@@ -78,6 +80,8 @@ def ledoit_wolf(returns: Matrix) -> RiskModel:
     noise = min(noise, dispersion)
     # No dispersion at all means that S is the target already; sklearn takes 0 there too.
     delta = 0.0 if noise <= 0 or dispersion <= 0 else noise / dispersion
+    if shrinkage is not None:
+        delta = float(shrinkage)
     F = Z * np.sqrt((1.0 - delta) / m)
     return RiskModel(F, np.full(n, delta * mu), "ledoit_wolf", shrinkage=delta)
 
@@ -88,13 +92,21 @@ ESTIMATORS: dict[str, Callable[[Matrix], RiskModel]] = {
 }
 
 
-def estimate(name: str, returns: Matrix) -> RiskModel:
+def estimate(name: str, returns: Matrix, shrinkage: float | None = None) -> RiskModel:
     """Run the estimator of that name.
+
+    Parameters
+    ----------
+    name : str
+        One of ``ESTIMATORS``.
+    returns : ndarray, shape (n_periods, n_customers)
+    shrinkage : float, optional
+        For "ledoit_wolf": the intensity, 0 to 1, in the place of the estimated one.
 
     Raises
     ------
     ModelError
-        For a name that is not in ``ESTIMATORS``.
+        For a name that is not in ``ESTIMATORS``, or a shrinkage that is no part or not for it.
     DataError
         For an infinite return, or a customer with fewer than two periods.
     """
@@ -103,7 +115,16 @@ def estimate(name: str, returns: Matrix) -> RiskModel:
             f"unknown risk model {name!r}; expected one of {listing(ESTIMATORS)}."
             f"{did_you_mean(name, ESTIMATORS)}"
         )
-    return ESTIMATORS[name](returns)
+    if shrinkage is None:
+        return ESTIMATORS[name](returns)
+    if name != "ledoit_wolf":
+        raise ModelError(
+            f"shrinkage is {shrinkage}, and the risk model {name!r} does not shrink; leave it out, "
+            "or take risk_model='ledoit_wolf'"
+        )
+    if not 0 <= shrinkage <= 1:
+        raise ModelError(f"shrinkage is {shrinkage}; expected a part, 0 to 1, or None")
+    return ledoit_wolf(returns, shrinkage)
 
 
 def _centred(returns: Matrix) -> tuple[Matrix, Vector]:

@@ -1,0 +1,241 @@
+"""Solve the program the way that it needs, and say what was proved.
+
+Three ways lead to one form: the shares as the proved optimum of a plain program over the customers,
+from which prices and reasons are read. Controls replace what has a kink by its slope at the
+optimum; conditions that branch end in the convex piece in which the best shares lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from credit_portfolio.errors import InfeasibleError, SolverError
+from credit_portfolio.explain import explain_infeasibility
+from credit_portfolio.formulation import alternatives_of, controls_of, credit_program
+from credit_portfolio.program.controls import Controls
+from credit_portfolio.solvers import solve
+from credit_portfolio.solvers.branching import BranchStatus, branch
+from credit_portfolio.solvers.controlled import solve_controlled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from credit_portfolio.book import Book, Specification
+    from credit_portfolio.program.alternatives import Alternatives
+    from credit_portfolio.program.certificate import Certificate
+    from credit_portfolio.program.program import CreditProgram
+    from credit_portfolio.solvers.controlled import Controlled
+    from credit_portfolio.solvers.solution import Solution
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Answer:
+    """Proved shares, and what they are the optimum of.
+
+    Attributes
+    ----------
+    program : CreditProgram
+        The plain program at the optimum, over the eligible customers.
+    solution : Solution
+        Its objective is the variance.
+    kinds : tuple of str
+        Kind of each row, as ``prices.price_table`` takes them.
+    certificate : Certificate
+        Of the program as it was asked.
+    figures : dict
+        What only some ways have: turnover, moving_price, tail_loss, bound, gap.
+    notes : tuple of str
+        What a reader has to know of how it was solved.
+    whole : bool
+        Whether ``program`` is the whole program, which may be solved again for other bounds.
+    """
+
+    program: CreditProgram
+    solution: Solution
+    kinds: tuple[str, ...]
+    certificate: Certificate
+    figures: dict[str, float | None]
+    notes: tuple[str, ...] = ()
+    whole: bool = True
+
+
+def answer(spec: Specification, book: Book) -> Answer:
+    """Solve what is asked.
+
+    Raises
+    ------
+    InfeasibleError
+        With the explanation, when nothing meets all conditions.
+    SolverError
+        When no certified answer was reached.
+    """
+    program = credit_program(spec, book)
+    kinds = ["budget"] + ["target"] * (program.n_rows - 1)
+    controls = controls_of(spec, book)
+    if not _is_branching(spec):
+        if controls is None:
+            return _plain(spec, book, program, kinds)
+        return _controlled(spec, book, program, kinds, controls)
+    base = program if controls is None else controls.with_plain_rows(program)
+    kinds += _further(controls)
+    stated = alternatives_of(spec, book, base)
+    if stated is None:  # cannot be: something branches
+        raise SolverError("nothing branches in a program that was said to branch; report this")
+    return _branched(spec, book, base, kinds, stated)
+
+
+def _is_branching(spec: Specification) -> bool:
+    return spec.operator != "weighted_average" or spec.normalise or spec.min_line is not None
+
+
+def _further(controls: Controls | None) -> list[str]:
+    """Kinds of the rows that controls add, in their order."""
+    if controls is None:
+        return []
+    groups = sum(len(bounds) for bounds in (controls.groups or {}).values())
+    return ["group"] * groups + ["return"] * (controls.least_return is not None)
+
+
+def _plain(spec: Specification, book: Book, program: CreditProgram, kinds: Sequence[str]) -> Answer:
+    solution = solve(program, spec.solver, tolerance=spec.tolerance)
+    _refuse(spec, book, program, kinds, solution)
+    return Answer(program, solution, tuple(kinds), solution.certificate, {})
+
+
+def _controlled(
+    spec: Specification,
+    book: Book,
+    program: CreditProgram,
+    kinds: Sequence[str],
+    controls: Controls,
+) -> Answer:
+    found = solve_controlled(program, controls, spec.solver, tolerance=spec.tolerance)
+    kinds = [*kinds, *_further(controls)]
+    base = controls.with_plain_rows(program)
+    _refuse(spec, book, base, kinds, found.solution)
+    kinds = [*kinds, *["target"] * (found.program.n_rows - len(kinds))]
+    figures = {
+        "turnover": found.turnover,
+        "moving_price": found.moving_price if found.turnover is not None else None,
+        "tail_loss": found.cvar,
+    }
+    whole = controls.turnover is None and controls.tail is None and not controls.robust
+    solution = replace(found.solution, objective=found.variance)
+    return Answer(
+        found.program,
+        solution,
+        tuple(kinds),
+        found.certificate,
+        figures,
+        _told(spec, found),
+        whole,
+    )
+
+
+def _told(spec: Specification, found: Controlled) -> tuple[str, ...]:
+    notes = []
+    if spec.confidence is not None:
+        notes.append(
+            f"each target holds with a confidence of {spec.confidence:.0%}: B keeps a margin for "
+            "what few periods leave unsure"
+        )
+    if found.turnover is not None:
+        limit = "" if spec.max_turnover is None else f", at most {spec.max_turnover:.2%}"
+        notes.append(f"turnover against today's book: {found.turnover:.2%} of the budget{limit}")
+    if found.cvar is not None:
+        notes.append(
+            f"minimised is the mean loss of the worst {1 - spec.tail:.0%} of the periods, "
+            f"{found.cvar:.4%} of cost, not the variance: shadow prices in money of standard "
+            "deviation do not apply"
+        )
+    return tuple(notes)
+
+
+def _branched(
+    spec: Specification,
+    book: Book,
+    base: CreditProgram,
+    kinds: Sequence[str],
+    stated: Alternatives,
+) -> Answer:
+    today = None
+    if book.universe.current is not None:
+        today = book.universe.current[book.universe.eligible] / book.budget
+    found = branch(stated, tolerance=max(spec.tolerance, 1e-9), start=today)
+    if found.status is BranchStatus.INFEASIBLE:
+        solution = solve(base, spec.solver, tolerance=spec.tolerance)
+        _refuse(spec, book, base, kinds, solution)  # where budget, limits and groups conflict
+        names = ", ".join(found.conflict) or "the targets under this operator, or the minimum line"
+        raise InfeasibleError(
+            f"{found.message}; in conflict: {names}; loosen one of them, or lower min_line",
+            conflict=tuple(found.conflict),
+        )
+    if found.solution is None or found.program is None or found.solution.status != "optimal":
+        raise SolverError(f"no certified answer: {found.message}; loosen targets or min_line")
+    note = found.message
+    if found.status is BranchStatus.BOUND:
+        note += f"; the shares are allowed, and at most {found.gap:.2%} from the optimum"
+    piece = found.program
+    kinds = [*kinds, *["row"] * (piece.n_rows - len(kinds))]
+    figures: dict[str, float | None] = {"bound": found.bound, "gap": found.gap}
+    prices = "prices are those within the piece of the program in which the shares lie"
+    return Answer(
+        piece,
+        found.solution,
+        tuple(kinds),
+        found.solution.certificate,
+        figures,
+        (note, prices),
+        whole=False,
+    )
+
+
+def _refuse(
+    spec: Specification,
+    book: Book,
+    program: CreditProgram,
+    kinds: Sequence[str],
+    solution: Solution,
+) -> None:
+    """Raise unless there is a proved optimum."""
+    if solution.status == "infeasible":
+        raise _conflict(spec, book, program, kinds, solution)
+    if solution.status != "optimal":
+        raise SolverError(
+            f"no certified answer: {solution.message}; try another solver or a wider tolerance",
+            solution.certificate,
+        )
+
+
+def _conflict(
+    spec: Specification,
+    book: Book,
+    program: CreditProgram,
+    kinds: Sequence[str],
+    solution: Solution,
+) -> InfeasibleError:
+    """Say which conditions cannot hold together, and how far each would have to move."""
+    if not set(solution.conflict) <= {*program.row_names, "limits", "floors"}:
+        # Robust targets and turnover are no rows of the plain program: told by name only.
+        return InfeasibleError(
+            f"these conditions cannot be met together: {', '.join(solution.conflict)}; loosen one "
+            "of them, raise limits, or lower the budget",
+            conflict=tuple(solution.conflict),
+        )
+    u = book.universe
+    found = explain_infeasibility(
+        program,
+        kinds=kinds,
+        limits=u.limit[u.eligible] / book.budget,
+        largest_share=spec.max_share,
+        budget=book.budget,
+        currency=spec.currency,
+        tolerance=spec.tolerance,
+    )
+    return InfeasibleError(
+        f"no allocation meets all conditions. {found.message()}",
+        conflict=found.names,
+        shortfall=found.shortfall,
+        explanation=found,
+    )
