@@ -450,5 +450,5 @@ def test_points_at_scale_are_certified():
     )
     found = frontier(program, points=10, mean_return=values.mean(axis=0)).points
     assert (found["certificate"] <= 1e-9).all()
-    # At the top the 600 best of 3,000 are at their bounds.
-    assert found["n_with_credit"].iloc[-1] == pytest.approx(600, abs=3)
+    # At the top the 600 best of 3,000 are at their bounds, but for the little that it is inside.
+    assert found["n_with_credit"].iloc[-1] == pytest.approx(600, rel=0.02)
