@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Pool = tuple[tuple[int, int], ...]
 
+# Kinks of a column that are this near to each other are one: two quotients of the same counts may
+# differ by a rounding. Minimum lines stay where they are.
+_ONE_KINK = 1e-11
 # A point this little below a chord counts as on it: a thousand roundings of the values at its ends.
 _COLLINEAR = 1e-13
 # Bounds are sums of n rounded terms; so many roundings of their absolute sum are taken off.
@@ -90,8 +93,10 @@ class Layout:
         rows, row = np.unique(kinks.row, return_inverse=True)
         order = np.lexsort((value, column))
         column_of, value_of = column[order], value[order]
+        is_line = order >= kinks.column.size
+        apart = np.where(is_line[1:] | is_line[:-1], 0.0, _ONE_KINK)
         new = np.ones(order.size, dtype=bool)
-        new[1:] = (np.diff(column_of) > 0) | (np.diff(value_of) > 0)
+        new[1:] = (np.diff(column_of) > 0) | (np.diff(value_of) > apart)
         starts = np.searchsorted(column_of, np.arange(n))
         count = np.cumsum(new) - 1
         before = count[np.minimum(starts, max(order.size - 1, 0))] if order.size else starts
