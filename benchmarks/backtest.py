@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import credit_portfolio as cp
-from credit_portfolio.backtest import Backtest, backtest
+from credit_portfolio.backtesting import Backtest, backtest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

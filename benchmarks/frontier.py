@@ -22,7 +22,7 @@ import credit_portfolio as cp
 from benchmarks import measure
 from benchmarks.registry import SPECS, program
 from benchmarks.sweep import ROW, TIGHTENED
-from credit_portfolio.frontier import Frontier, frontier
+from credit_portfolio.frontiers import Frontier, frontier
 from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.sweeps import RowSweep
 

@@ -87,8 +87,8 @@ def _findings(spec: Specification, book: Book, found: Answer) -> list[str]:
     if book.classes is not None:
         told += [f"classes: {note}" for note in book.classes.notes]
         told.append(
-            f"classes by {book.classes.origin}: within a class each customer counts the same, "
-            "whatever his size"
+            f"classes by {book.classes.origin}: a class's row counts customers by their periods, "
+            "not by their money, as the paper's customers of one size"
         )
     if book.smoothing.strength > 0:
         whose = "all customers" if book.smoothing.pooled else "their class"

@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"answer"},
     {"outcome"},
     {"portfolio"},
-    {"frontier", "backtest"},
+    {"frontiers", "backtesting", "by_class"},
     {"report", "simulate", "settings"},
     {"job"},
     {"cli"},

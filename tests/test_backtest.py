@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from sklearn.model_selection import GridSearchCV
 
 import credit_portfolio as cp
-from credit_portfolio.backtest import Backtest, WalkForward, backtest
+from credit_portfolio.backtesting import Backtest, WalkForward, backtest
 
 EDGES, RULE = [-1.5, 0.0, 0.2, 0.235, 0.25], cp.ReturnRule(0.25, 0.08)
 DAYS = ["2022-06-30", "2022-12-31", "2023-03-31"]

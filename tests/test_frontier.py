@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 import credit_portfolio as cp
 from credit_portfolio.evaluation.targets import Targets
-from credit_portfolio.frontier import Frontier, frontier
+from credit_portfolio.frontiers import Frontier, frontier
 from credit_portfolio.risk.estimators import ledoit_wolf
 from credit_portfolio.sweeps import INSIDE, replaced
 

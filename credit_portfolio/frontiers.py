@@ -237,11 +237,11 @@ def _of_model(model: CreditPortfolio) -> _Book:
             "CreditProgram"
         )
     judged, eligible, customers = model.judged_, model.eligible_, model.allocation_.customers
-    if model.program_.n_customers != len(eligible):
+    if not model.answer_.whole:
         raise ModelError(
-            f"the program has {model.program_.n_customers:,} columns for {len(eligible):,} "
-            "customers: its auxiliary columns have no frontier; fit without turnover, other "
-            "operators or further controls that need them"
+            "the model's program stands for its optimum alone: moving costs, targets with a "
+            "confidence, worst periods and other operators bend where a frontier moves; fit "
+            "without turnover, confidence, objective='cvar', operator and min_line"
         )
     money = float(model.allocation_.summary["budget"])
     of_judged = customers.reindex(judged)
