@@ -1,0 +1,290 @@
+"""Each further option of the model: what it asks holds, and the answer is the best under it."""
+
+from __future__ import annotations
+
+import cvxpy as cvx
+import numpy as np
+import pandas as pd
+import pytest
+
+import credit_portfolio as cp
+from credit_portfolio.errors import DataError, InfeasibleError, ModelError
+from credit_portfolio.evaluation.operators import OPERATORS, normalise
+
+EDGES = [-1, 0, 0.1, 0.2, 0.25]
+LABELS = pd.DataFrame(
+    {
+        "industry": ["food", "steel", "food", "steel", "retail"] * 6,
+        "grade": list("AABBC") * 6,
+    },
+    index=[f"C{i:02d}" for i in range(30)],
+)
+# Objectives of a certified answer and of Clarabel agree to the looser of the two tolerances.
+SAME = {"rel": 1e-6}
+
+
+def panel_of(seed: int = 0, n: int = 30, m: int = 12) -> cp.ReturnPanel:
+    rng = np.random.default_rng(seed)
+    common = rng.normal(0, 0.02, (m, 1))
+    own = 0.22 + common + rng.normal(0, 0.03, (m, n)) * rng.uniform(0.3, 1.5, n)
+    own = np.where(rng.random((m, n)) < 0.06, rng.uniform(-0.8, 0.1, (m, n)), own).clip(-1, 0.25)
+    return cp.ReturnPanel.from_frame(pd.DataFrame(own, columns=list(LABELS.index[:n])))
+
+
+def current_of(seed: int = 1) -> pd.Series:
+    money = np.random.default_rng(seed).uniform(50, 400, 30)
+    return pd.Series(money, index=LABELS.index)
+
+
+def fitted(seed: int = 0, **options):
+    today = current_of()
+    model = cp.CreditPortfolio(
+        **{"intervals": EDGES, "good_from": 2, "targets": {}, "unit": 0.01} | options
+    )
+    return model.fit(panel_of(seed), limits=3 * today, current=today, labels=LABELS)
+
+
+def shares_of(model):
+    return model.allocation_.shares.reindex(model.judged_).to_numpy()
+
+
+def best(model, *conditions, more=0.0):
+    """Solve the same by cvxpy: conditions are functions of the shares."""
+    risk, today = model.risk_model_, current_of().reindex(model.judged_).to_numpy()
+    w = cvx.Variable(len(today))
+    caps = 3 * today / today.sum()
+    own = cvx.sum_squares(risk.factors @ w) + risk.idiosyncratic @ cvx.square(w)
+    asked = [cvx.sum(w) == 1, w >= 0, w <= caps, *(c(w) for c in conditions)]
+    # In units of 1e-4, so that Clarabel's tolerances are small beside the variance.
+    objective = 1e4 * (own + (more(w) if callable(more) else more))
+    exact = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-11)
+    return cvx.Problem(cvx.Minimize(objective), asked).solve(solver="CLARABEL", **exact) / 1e4
+
+
+def variance_of(model):
+    return model.allocation_.summary["standard_deviation"] ** 2
+
+
+def test_a_group_keeps_its_floor_and_cap_and_is_priced():
+    model = fitted(groups={"industry": {"food": 0.25, "retail": (0.3, None)}})
+    share = model.allocation_.shares.groupby(LABELS["industry"]).sum()
+    assert share["food"] <= 0.25 + 1e-9
+    assert share["retail"] >= 0.3 - 1e-9
+    food, retail = ((LABELS["industry"] == name).to_numpy() for name in ("food", "retail"))
+    expected = best(model, lambda w: food @ w <= 0.25, lambda w: retail @ w >= 0.3)
+    assert variance_of(model) == pytest.approx(expected, **SAME)
+    kinds = model.allocation_.shadow_prices["kind"]
+    assert set(kinds[kinds.index.str.startswith("industry = ")]) == {"group", "group amount"}
+
+
+def test_the_expected_return_is_reached():
+    mean = np.nanmean(panel_of().values, axis=0)
+    model = fitted(min_return=float(np.quantile(mean, 0.7)))
+    asked = float(np.quantile(mean, 0.7))
+    assert model.allocation_.summary["mean_return"] == pytest.approx(asked)
+    assert variance_of(model) == pytest.approx(best(model, lambda w: mean @ w >= asked), **SAME)
+
+
+def test_no_more_is_moved_than_allowed():
+    today = current_of()
+    w0 = (today / today.sum()).to_numpy()
+    free = fitted()
+    model = fitted(max_turnover=0.1)
+    w = shares_of(model)
+    assert 0.5 * np.abs(w - w0).sum() == pytest.approx(0.1)
+    assert 0.5 * np.abs(shares_of(free) - w0).sum() > 0.1
+    expected = best(model, lambda w: 0.5 * cvx.norm1(w - w0) <= 0.1)
+    assert variance_of(model) == pytest.approx(expected, **SAME)
+    assert model.allocation_.summary["turnover"] == pytest.approx(0.1)
+
+
+def test_costs_of_moving_count():
+    today, cost = current_of(), 2e-4
+    w0 = (today / today.sum()).to_numpy()
+    model = fitted(turnover_cost=cost)
+    moved = np.abs(shares_of(model) - w0).sum()
+    expected = best(model, more=lambda w: cost * cvx.norm1(w - w0))
+    assert variance_of(model) + cost * moved == pytest.approx(expected, **SAME)
+
+
+def test_the_worst_periods_can_be_the_objective():
+    model = fitted(objective="cvar", tail=0.75)
+    losses = np.sort(-(panel_of().values @ shares_of(model)))[::-1]
+    assert model.allocation_.summary["tail_loss"] == pytest.approx(losses[:3].mean())
+    least = np.sort(-(panel_of().values @ shares_of(fitted())))[::-1][:3].mean()
+    assert losses[:3].mean() < least
+    assert model.allocation_.shadow_prices["variance"].isna().all()
+
+
+def test_a_target_with_confidence_keeps_a_margin():
+    plain = fitted(targets={0: 0.016}, smoothing=4.0)
+    sure = fitted(targets={0: 0.03}, smoothing=4.0, confidence=0.95)
+    degree = [m.allocation_.evaluation["proposed"].iloc[0] for m in (plain, sure)]
+    assert degree[0] <= 0.016 + 1e-9
+    # The margin is of one side, the band of two: its upper end lies a little above the target.
+    assert degree[1] < 0.03 < sure.allocation_.evaluation["credible_high"].iloc[0] < 0.036
+    assert "target [-100 %, 0 %)" in sure.allocation_.shadow_prices.index
+
+
+def test_a_confidence_without_smoothing_is_refused():
+    with pytest.raises(ModelError, match=r"confidence=0\.95 needs smoothing"):
+        fitted(targets={0: 0.05}, confidence=0.95)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_targets_hold_under_each_operator(operator, normalised):
+    plain = fitted(operator=operator, normalise=normalised)
+    asked = 0.8 * float(plain.allocation_.evaluation["proposed"].iloc[1])  # less than without it
+    model = fitted(operator=operator, normalise=normalised, targets={1: asked})
+    P = model.evaluation_matrix_.values
+    degrees = OPERATORS[operator](shares_of(model), P)
+    degrees = normalise(degrees) if normalised else degrees
+    assert degrees[1] <= asked + 1e-8
+    assert variance_of(model) > variance_of(plain)
+    np.testing.assert_allclose(model.allocation_.evaluation["proposed"], degrees, atol=1e-9)
+    if operator != "weighted_average":
+        assert any("proved optimal" in finding for finding in model.allocation_.findings)
+
+
+def test_nobody_gets_less_than_the_minimum_line():
+    model = fitted(min_line=300.0, max_share=0.2)
+    amounts = model.allocation_.amounts
+    assert (amounts[amounts > 0] >= 300 - 0.01).all()
+    assert (fitted(max_share=0.2).allocation_.amounts.between(1, 299)).any()
+    assert model.allocation_.summary["gap"] <= 1e-9
+
+
+@pytest.mark.parametrize("more", [{"max_turnover": 0.2}, {"objective": "cvar"}])
+def test_what_branches_is_not_combined_in_silence(more):
+    with pytest.raises(ModelError, match="branches, and is not solved together with"):
+        fitted(min_line=300.0, **more)
+
+
+def test_smoothing_draws_rows_towards_the_pool_or_the_class():
+    plain, pooled = fitted(), fitted(smoothing=3.0)
+    counts = plain.evaluation_matrix_.counts
+    pool = counts.sum(axis=0) / counts.sum()
+    expected = (counts + 3.0 * pool) / (counts.sum(axis=1, keepdims=True) + 3.0)
+    np.testing.assert_allclose(pooled.evaluation_matrix_.values, expected, atol=1e-12)
+    own = fitted(smoothing=3.0, classes="grade").evaluation_matrix_.values
+    assert np.abs(own - expected).max() > 1e-3
+
+
+def test_classes_by_profile_can_be_capped():
+    found = fitted(smoothing=2.0, classes=3)
+    names = found.classes_.names
+    members = np.array(names, dtype=object)[found.classes_.codes] == names[0]
+    before = shares_of(found)[members].sum()
+    capped = fitted(smoothing=2.0, classes=3, groups={"class": {names[0]: before / 2}})
+    assert shares_of(capped)[members].sum() <= before / 2 + 1e-9
+
+
+def test_newcomers_are_judged_by_their_class_and_marked():
+    frame = panel_of().to_frame()
+    frame.loc[frame.index[1:], "C07"] = np.nan  # one period of his own
+    panel = cp.ReturnPanel.from_frame(frame)
+    today = current_of()
+    today["C99"] = 100.0  # never bought
+    labels = pd.concat(
+        [LABELS, pd.DataFrame({"industry": ["food"], "grade": ["B"]}, index=["C99"])]
+    )
+    options = {"intervals": EDGES, "good_from": 2, "targets": {}, "smoothing": 4.0}
+    given = {"limits": 3 * today, "current": today, "labels": labels}
+    left = cp.CreditPortfolio(**options, classes="grade").fit(panel, **given).allocation_
+    assert left.reasons[["C07", "C99"]].str.startswith("excluded").all()
+    model = cp.CreditPortfolio(**options, classes="grade", newcomers="borrow").fit(panel, **given)
+    rows = model.allocation_.profiles
+    assert rows["borrowed"][rows["borrowed"]].index.tolist() == ["C07", "C99"]
+    code = model.classes_.names.index("B")
+    own = model.classes_.codes == code
+    np.testing.assert_allclose(
+        rows.loc["C99", list(model.targets_.intervals.names)].to_numpy(dtype=float),
+        cp.smooth(
+            model.evaluation_matrix_.counts,
+            model.evaluation_matrix_.periods,
+            strength=4.0,
+            classes=model.classes_.codes,
+        ).priors[code],
+        atol=1e-12,
+    )
+    series = np.nanmean(panel.select(model.judged_[own & ~rows["borrowed"].to_numpy()]), axis=1)
+    place = model.judged_.get_loc("C99")
+    np.testing.assert_allclose(model.returns_[:, place], series, atol=0.02)
+    assert any("too few periods" in finding for finding in model.allocation_.findings)
+
+
+def test_newcomers_need_smoothing():
+    with pytest.raises(ModelError, match="needs smoothing above 0"):
+        fitted(newcomers="borrow")
+
+
+def test_fuzzy_intervals_give_degrees_that_sum_to_one():
+    intervals = cp.ReturnIntervals(EDGES, 2, membership="trapezoidal", width=0.4)
+    model = fitted(intervals=intervals, good_from=None)
+    np.testing.assert_allclose(model.evaluation_matrix_.values.sum(axis=1), 1.0, atol=1e-12)
+    seen = model.allocation_.evaluation[["proposed_periods", "simulated", "proposed"]]
+    np.testing.assert_allclose(seen.sum(), 1.0, atol=1e-9)
+
+
+def test_a_given_shrinkage_is_used():
+    model = fitted(shrinkage=0.3)
+    assert model.risk_model_.shrinkage == 0.3
+    for wrong in ({"shrinkage": 1.2}, {"shrinkage": 0.5, "risk_model": "sample"}):
+        with pytest.raises(ModelError, match="shrinkage is"):
+            fitted(**wrong)
+
+
+def test_several_controls_hold_together():
+    mean = np.nanmean(panel_of().values, axis=0)
+    model = fitted(
+        targets={0: 0.06},
+        smoothing=4.0,
+        confidence=0.8,
+        groups={"industry": {"food": 0.35}},
+        min_return=float(np.quantile(mean, 0.6)),
+        max_turnover=0.4,
+    )
+    a = model.allocation_
+    assert a.certificate.holds
+    assert a.summary["mean_return"] >= float(np.quantile(mean, 0.6)) - 1e-9
+    assert a.summary["turnover"] <= 0.4 + 1e-9
+    assert a.shares.groupby(LABELS["industry"]).sum()["food"] <= 0.35 + 1e-9
+
+
+def test_groups_need_labels_and_a_customer_without_one_is_told():
+    today = current_of()
+    model = cp.CreditPortfolio(EDGES, 2, targets={}, groups={"industry": {"food": 0.4}})
+    with pytest.raises(ModelError, match="fit got no labels"):
+        model.fit(panel_of(), limits=3 * today, current=today)
+    with pytest.raises(DataError, match="label"):
+        model.fit(panel_of(), limits=3 * today, current=today, labels=LABELS.iloc[:-1])
+
+
+def test_an_infeasible_book_is_explained():
+    with pytest.raises(InfeasibleError) as caught:
+        fitted(targets={0: 0.0, 3: 0.99})
+    told = caught.value.explanation
+    assert told is not None
+    assert set(caught.value.conflict) == set(told.names)
+    assert "Nearest that can be met" in str(caught.value)
+
+
+def test_models_that_bend_have_no_frontier():
+    with pytest.raises(ModelError, match="stands for its optimum alone"):
+        cp.frontier(fitted(max_turnover=0.1), points=3)
+
+
+def test_classes_can_be_the_unit():
+    today = current_of()
+    model = cp.CreditPortfolio(EDGES, 2, targets={}, unit=0.01)
+    found = cp.allocate_by_class(
+        model, panel_of(), LABELS["industry"], limits=3 * today, current=today
+    )
+    per_class = found.amounts.groupby(found.labels).sum()
+    pd.testing.assert_series_equal(
+        per_class, found.classes.amounts.reindex(per_class.index), check_names=False, rtol=1e-9
+    )
+    use = found.amounts / (3 * today)
+    # In proportion to limits, but for cents.
+    assert use.groupby(found.labels).apply(lambda part: np.ptp(part) < 1e-3).all()
