@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from credit_portfolio.book import Labels
     from credit_portfolio.ledger.source import Ledger
     from credit_portfolio.portfolio import CreditPortfolio
     from credit_portfolio.returns.rule import ReturnRule
@@ -142,6 +143,7 @@ def backtest(
     maturity_days: int = 90,
     min_periods: int = 3,
     limits: Money | Callable[[dt.date], Money] | None = None,
+    labels: Labels | None = None,
     infeasible: Literal["skip", "current"] = "skip",
 ) -> Backtest:
     """Hold the model's shares against four simple ways to share out the credit, day after day.
@@ -170,6 +172,8 @@ def backtest(
     limits : table of money by customer id, or a function of the day that returns one, optional
         A table counts as known on all days. Without limits there is no limit-proportional
         portfolio.
+    labels : DataFrame or mapping of column to Series, optional
+        As ``CreditPortfolio.fit`` takes them; they count as known on all days.
     infeasible : {"skip", "current"}, default "skip"
         What becomes of a day whose fit fails: it is left out for all portfolios alike, or the model
         holds the current shares. Notes tell such days.
@@ -212,7 +216,8 @@ def backtest(
             known, rule, period, maturity_days=maturity_days, min_periods=min_periods
         )
         of_day = limits(day) if callable(limits) else limits
-        made, note = _portfolios(model, panel, of_day, known.exposure(), infeasible, day)
+        given = {"limits": of_day, "current": known.exposure(), "labels": labels}
+        made, note = _portfolios(model, panel, given, infeasible, day)
         notes += [note] if note else []
         if made is None:
             continue
@@ -224,7 +229,7 @@ def backtest(
     if not rows:
         raise ModelError(f"no day could be tested: {'; '.join(notes)}")
     table = pd.DataFrame(rows)
-    return Backtest(table, _summary(table), shares, (*notes, *_remarks(limits)))
+    return Backtest(table, _summary(table), shares, (*notes, *_remarks(limits, labels)))
 
 
 def _check(every: str, period: str, horizon: int, infeasible: str) -> None:
@@ -250,10 +255,10 @@ def _intervals(model: CreditPortfolio) -> ReturnIntervals:
     return ReturnIntervals(model.intervals, model.good_from)
 
 
-def _remarks(limits: object) -> tuple[str, ...]:
-    if limits is None or callable(limits):
-        return ()
-    return ("the limits are one table, taken as known on all days",)
+def _remarks(limits: object, labels: object) -> tuple[str, ...]:
+    tables = ["limits"] if limits is not None and not callable(limits) else []
+    tables += ["labels"] if labels is not None else []
+    return tuple(f"the {name} are one table, taken as known on all days" for name in tables)
 
 
 # ----------------------------------------------------------------------------------- one day
@@ -262,8 +267,7 @@ def _remarks(limits: object) -> tuple[str, ...]:
 def _portfolios(
     model: CreditPortfolio,
     panel: ReturnPanel,
-    limits: Money | None,
-    exposure: pd.Series[float],
+    given: Mapping[str, Any],
     infeasible: str,
     day: dt.date,
 ) -> tuple[tuple[pd.DataFrame, Vector | None] | None, str]:
@@ -271,12 +275,14 @@ def _portfolios(
 
     Nothing here sees more than the arguments, which are what was known.
     """
-    universe = assemble(panel, limits, exposure)
+    limits, exposure = given["limits"], given["current"]
+    universe = assemble(panel, limits, exposure, borrow=model.newcomers == "borrow")
     customers, eligible = universe.customers, universe.customers[universe.eligible]
     today = exposure / exposure.sum() if exposure.sum() > 0 else None
     columns, note = {}, ""
     try:
-        columns[MODEL] = _shares(model, panel, limits, exposure)
+        fresh = type(model)(**model.get_params(deep=False))
+        columns[MODEL] = fresh.fit(panel, **given).allocation_.shares
     except (InfeasibleError, SolverError) as error:
         note = f"{day}: no fit ({error})"
         if infeasible == "skip" or today is None or not len(eligible):
@@ -300,16 +306,6 @@ def _portfolios(
     return (pd.DataFrame(columns).reindex(customers).fillna(0.0), caps), note
 
 
-def _shares(
-    model: CreditPortfolio,
-    panel: ReturnPanel,
-    limits: Money | None,
-    exposure: pd.Series[float],
-) -> pd.Series[float]:
-    fresh = type(model)(**model.get_params(deep=False))
-    return fresh.fit(panel, limits=limits, current=exposure).allocation_.shares
-
-
 def _measured(
     day: dt.date,
     table: pd.DataFrame,
@@ -324,7 +320,8 @@ def _measured(
     returns, lost = np.full(len(table), np.nan), np.zeros(len(table))
     returns[met], lost[met] = window.returns[places[met]], window.lost[places[met]]
     seen = ~np.isnan(returns)
-    bad = seen & ~intervals.good[intervals.index(returns)]
+    # In part, where intervals are fuzzy.
+    bad = intervals.degrees(returns) @ ~intervals.good
     for name in table.columns:
         w = np.asarray(table[name], dtype=np.float64)
         part = float(w[seen].sum())
@@ -335,7 +332,7 @@ def _measured(
             "first_period": window.first,
             "last_period": window.last,
             "return": float(w[seen] @ returns[seen]) / part if part > 0 else np.nan,
-            "bad_share": float(w[bad].sum()) / part if part > 0 else np.nan,
+            "bad_share": float(w @ bad) / part if part > 0 else np.nan,
             "bad_debt": float(w[seen] @ lost[seen]) / part if part > 0 else np.nan,
             "turnover": np.nan if before is None else _turnover(table[name], before),
             "traded": part,
