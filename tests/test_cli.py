@@ -233,7 +233,7 @@ def test_demo_says_that_its_data_are_simulated(tmp_path: Path) -> None:
             2,
             "too much",
         ),
-        (["allocate", "{invoices}", "--targets", "3=0.6,4=0.6"], 2, "cannot be met together"),
+        (["allocate", "{invoices}", "--targets", "3=0.6,4=0.6"], 2, "cannot hold together"),
         (["allocate", "{invoices}", "--solver", "mosek"], 3, "pip install"),
         (["allocate", "{invoices}", "--solver", "scs", "--tolerance", "1e-300"], 3, "certified"),
     ],

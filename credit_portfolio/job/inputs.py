@@ -1,0 +1,275 @@
+"""What a run works on: ledger, panel, statements, limits and labels, as the settings say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from credit_portfolio.book import CLASS
+from credit_portfolio.errors import DataError, ModelError
+from credit_portfolio.job.labels import labels_of
+from credit_portfolio.job.record import fingerprint, stage
+from credit_portfolio.ledger.profiles import Sides
+from credit_portfolio.ledger.repairs import Repairs, Terms
+from credit_portfolio.ledger.source import open_ledger
+from credit_portfolio.limits import (
+    WORKING_ASSET_TABLE,
+    WORKING_ASSET_TABLE_OF_SYSTEM,
+    read_statements,
+    working_asset_limits,
+)
+from credit_portfolio.portfolio import CreditPortfolio
+from credit_portfolio.returns.panel import ReturnPanel
+from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
+from credit_portfolio.settings import TermSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from credit_portfolio.evaluation.intervals import ReturnIntervals
+    from credit_portfolio.job.record import Path_, Progress, Record
+    from credit_portfolio.ledger.source import Ledger
+    from credit_portfolio.limits import Statements
+    from credit_portfolio.settings import RepairSettings, Settings
+
+_LIMIT_TABLES = {
+    "encyclopaedia": WORKING_ASSET_TABLE,
+    "system": WORKING_ASSET_TABLE_OF_SYSTEM,
+}
+LIMIT_MONEY = ("limit", "working_capital", "net_worth", "working_assets")
+"""Columns of the limits that are amounts of money."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Inputs:
+    """What has been read, and what the model is fitted to."""
+
+    ledger: Ledger
+    panel: ReturnPanel
+    sheets: Statements | None
+    limits: pd.DataFrame | None
+    labels: pd.DataFrame | None
+    model: CreditPortfolio
+
+    def fit(self, settings: Settings) -> CreditPortfolio:
+        """Fit the model; what is infeasible is told with the analyst's weights.
+
+        Raises
+        ------
+        CreditPortfolioError
+            As ``CreditPortfolio.fit`` says.
+        """
+        from credit_portfolio.job.infeasible import weighed
+
+        exposure = self.ledger.exposure()
+        current = exposure if exposure.sum() > 0 else None
+        given: dict[str, Any] = {"limits": self.limits, "current": current, "labels": self.labels}
+        with weighed(self.model, self.panel, given, settings.model.weights):
+            return self.model.fit(self.panel, **given)
+
+
+def read_inputs(
+    invoices: Path_,
+    statements: Path_ | None,
+    settings: Settings,
+    record: Record,
+    progress: Progress,
+) -> Inputs:
+    """Read all files, stage by stage, and keep their fingerprints in the record."""
+    with stage("reading the ledger", record, progress):
+        record.inputs.append(fingerprint(invoices))
+        ledger = read_ledger(invoices, settings)
+        for further in (settings.labels.file, rates_file(settings)):
+            if further is not None:
+                record.inputs.append(fingerprint(further))
+        labels = labels_of(ledger, settings)
+    with stage("building the return panel", record, progress):
+        panel = panel_of(ledger, settings)
+        intervals = settings.intervals(panel)
+    limits = sheets = None
+    if statements is not None:
+        with stage("rating the statements", record, progress):
+            record.inputs.append(fingerprint(statements))
+            sheets = read_sheets(statements, settings)
+            limits = rate(sheets, settings, as_of=ledger.as_of)
+    model = model_of(settings, intervals, ledger.currency)
+    return Inputs(ledger, panel, sheets, limits, labels, model)
+
+
+def read_ledger(invoices: Path_, settings: Settings) -> Ledger:
+    """Open the ledger as the settings say."""
+    s = settings.ledger
+    if s.columns is not None and s.profile is not None:
+        raise ModelError("the settings give both a profile and columns; leave one of them out")
+    return open_ledger(
+        invoices,
+        profile=s.columns if s.columns is not None else s.profile,
+        as_of=s.as_of,
+        table=s.table,
+        schema=s.schema,
+        currency=s.currency,
+        separator=s.separator,
+        decimal=s.decimal,
+        date_format=s.date_format,
+        repairs=None if s.repairs is None else _repairs(s.repairs),
+    )
+
+
+def rates_file(settings: Settings) -> str | None:
+    """Return the file of exchange rates, where there is one."""
+    repairs = settings.ledger.repairs
+    return None if repairs is None else repairs.rates
+
+
+def _repairs(s: RepairSettings) -> Repairs:
+    codes = s.terms_codes or {}
+    return Repairs(
+        terms=None if s.terms is None else _terms(s.terms),
+        terms_column=s.terms_column,
+        terms_codes={code: _terms(terms) for code, terms in codes.items()},
+        rates=None if s.rates is None else _rates(s.rates),
+        max_rate_age_days=s.max_rate_age_days,
+        same_customer=s.same_customer or {},
+        # By way of text: the rate that was written, not the binary number nearest to it.
+        vat_rate=None if s.vat_rate is None else Decimal(str(s.vat_rate)),
+        vat_column=s.vat_column,
+        vat_codes={code: Decimal(str(rate)) for code, rate in (s.vat_codes or {}).items()},
+        sides=None
+        if s.sides is None
+        else Sides(s.sides.column, tuple(s.sides.debit), tuple(s.sides.credit)),
+        set_apart=s.set_apart or {},
+        netted=s.netted or {},
+        hold_out_disputed=s.hold_out_disputed,
+    )
+
+
+def _terms(given: int | TermSettings) -> Terms:
+    return Terms(given) if isinstance(given, int) else Terms(given.days, given.end_of_month)
+
+
+def _rates(path: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"cannot read the rates {path}: {why}; expected a CSV with the columns currency, date, "
+            "rate"
+        ) from error
+
+
+def read_sheets(statements: Path_, settings: Settings) -> Statements:
+    """Read the customers' statements as the settings say."""
+    s = settings.statements
+    with warnings.catch_warnings():
+        # Rows without a customer id are told with all other rejected rows, not as a warning.
+        warnings.simplefilter("ignore", UserWarning)
+        return read_statements(
+            statements,
+            columns=s.columns,
+            separator=s.separator,
+            decimal=s.decimal,
+            date_format=s.date_format,
+        )
+
+
+def rate(
+    statements: Statements, settings: Settings, as_of: str | dt.date | None = None
+) -> pd.DataFrame:
+    """Return the working-asset limits of statements as the settings say."""
+    s = settings.limits
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return working_asset_limits(
+            statements,
+            table=_LIMIT_TABLES[s.table],
+            rounding=s.rounding,
+            tangible=s.tangible,
+            as_of=as_of,
+            max_age_days=s.max_age_days,
+            unit=s.unit,
+        )
+
+
+def limit_style(sheet: str, column: str, row: Mapping[str, Any]) -> str | None:
+    """Say how a number of the limits' sheet is shown."""
+    return "money" if column in LIMIT_MONEY else "share" if column == "percentage" else None
+
+
+def rule_of(settings: Settings) -> ReturnRule:
+    """Return how invoices become returns."""
+    s = settings.returns
+    provisions = None
+    if s.provisions is not None:
+        p = s.provisions
+        provisions = ProvisionMatrix(tuple(p.days), tuple(p.rates), p.basis)
+    return ReturnRule(s.markup, s.funding_rate, provisions, s.late_settlement)
+
+
+def panel_of(ledger: Ledger, settings: Settings) -> ReturnPanel:
+    """Build the return panel of the ledger."""
+    s = settings.returns
+    return ReturnPanel.from_ledger(
+        ledger,
+        rule_of(settings),
+        s.period,
+        maturity_days=s.maturity_days,
+        min_periods=s.min_periods,
+    )
+
+
+def model_of(settings: Settings, intervals: ReturnIntervals, currency: str) -> CreditPortfolio:
+    """Make the model, which is not fitted yet."""
+    s = settings.model
+    targets: Any = s.targets
+    floor: Any = None if s.floor == "none" else s.floor  # TOML has no null
+    if s.groups and CLASS in s.groups and s.classes is None:
+        raise ModelError(
+            f"groups bound the {CLASS!r} that a customer is in, and there are no classes; give "
+            "model.classes, or name a column"
+        )
+    return CreditPortfolio(
+        intervals,
+        targets=targets,
+        risk_model=s.risk_model,
+        shrinkage=s.shrinkage,
+        operator=s.operator,
+        normalise=s.normalise,
+        smoothing=s.smoothing,
+        classes=s.classes,
+        newcomers=s.newcomers,
+        confidence=s.confidence,
+        budget=s.budget,
+        max_share=s.max_share,
+        min_line=s.min_line,
+        min_return=s.min_return,
+        groups=None if s.groups is None else _groups(s.groups),
+        max_turnover=s.max_turnover,
+        turnover_cost=s.turnover_cost,
+        objective=s.objective,
+        tail=s.tail,
+        variance_weight=s.variance_weight,
+        floor=floor,
+        outside=s.outside,
+        unit=s.unit,
+        currency=currency,
+        solver=s.solver,
+        tolerance=s.tolerance,
+    )
+
+
+def _groups(
+    bounds: Mapping[str, Mapping[str, float | list[float]]],
+) -> dict[str, dict[str, float | tuple[float, ...]]]:
+    return {
+        column: {
+            label: tuple(bound) if isinstance(bound, list) else bound
+            for label, bound in wanted.items()
+        }
+        for column, wanted in bounds.items()
+    }
