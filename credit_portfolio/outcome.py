@@ -43,8 +43,8 @@ def outcome(spec: Specification, panel: ReturnPanel, book: Book, found: Answer) 
     names = [str(name) for name in u.customers[u.eligible]]
     single = prices.limit_table(program, solution, book.budget, spec.currency, names, ~by_share)
     # In money as it was given, not by way of a share.
-    given = pd.Series(u.limit[u.eligible], index=[f"limit {name}" for name in names])
-    single["bound"] = given[single.index].to_numpy()
+    priced_ones = pd.Index(names).get_indexer([row.removeprefix("limit ") for row in single.index])
+    single["bound"] = u.limit[u.eligible][priced_ones]
     customers = _customers(spec, panel, book, program, solution, w)
     own = distribution_of(book.targets.intervals, book.matrix.values, book.returns, book.risk, w)
     periods = _periods(panel, book, w)
