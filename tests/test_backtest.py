@@ -325,12 +325,13 @@ def money(panel: cp.ReturnPanel) -> pd.Series:
 
 
 @pytest.mark.parametrize("kind", [pd.Series, dict])
-def test_a_search_chooses_edges_largest_share_and_risk_model(panel, kind):
+def test_a_search_chooses_edges_smoothing_and_shrinkage(panel, kind):
     current = money(panel)
     grid = {
         "intervals": [[-1, 0.1, 0.25], [-1, 0.15, 0.25]],
-        "max_share": [0.3, 0.6],
-        "risk_model": ["sample", "ledoit_wolf"],
+        "smoothing": [0.0, 6.0],
+        "shrinkage": [None, 0.2],
+        "max_share": [0.3],
     }
     walk = WalkForward(3, min_periods=6, gap=1)
     base = cp.CreditPortfolio([-1, 0.25], 1)
