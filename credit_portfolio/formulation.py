@@ -120,7 +120,9 @@ def alternatives_of(spec: Specification, book: Book, program: CreditProgram) -> 
             lower=np.where(asked, book.targets.lower, -np.inf),
             program=program,
             normalised=spec.normalise,
-            names=[f"target {name}" for name in book.targets.intervals.names],
+            names=list(book.targets.intervals.names),
+            # Of all judged customers, as B of today's book and the B that is reported.
+            totals=book.matrix.values.sum(axis=0),
         )
     if spec.min_line is None:
         return stated

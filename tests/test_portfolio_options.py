@@ -147,6 +147,22 @@ def test_targets_hold_under_each_operator(operator, normalised):
         assert any("proved optimal" in finding for finding in model.allocation_.findings)
 
 
+@pytest.mark.parametrize("normalised", [False, True])
+def test_targets_hold_for_the_b_that_is_reported_where_some_have_no_limit(normalised):
+    today = current_of()
+    model = cp.CreditPortfolio(
+        EDGES, 2, targets={2: 0.65}, operator="balanced", normalise=normalised, budget=3000
+    )
+    # Ten customers count in the columns' sums, and can get no share.
+    allocation = model.fit(panel_of(), limits=3 * today.iloc[10:], current=today).allocation_
+    degrees = OPERATORS["balanced"](shares_of(model), model.evaluation_matrix_.values)
+    degrees = normalise(degrees) if normalised else degrees
+    np.testing.assert_allclose(allocation.evaluation["proposed"], degrees, atol=1e-9)
+    seen = allocation.evaluation.iloc[2]
+    assert seen["proposed"] == pytest.approx(0.65, abs=1e-8)
+    assert seen["binding"]
+
+
 def test_nobody_gets_less_than_the_minimum_line():
     model = fitted(min_line=300.0, max_share=0.2)
     amounts = model.allocation_.amounts

@@ -40,7 +40,7 @@ DECISIVE, PROMINENT = "main_factor_decisive", "main_factor_prominent"
 BOUNDED, BALANCED, AVERAGE = "bounded_sum", "balanced", "weighted_average"
 NAMES = (DECISIVE, PROMINENT, BOUNDED, AVERAGE, BALANCED)
 
-# A budget row that says Σw ≤ 1 up to the rounding of its own coefficients.
+# A budget row that says Σw ≤ 1, or a sum that is another one, up to the rounding of its parts.
 _ROUNDING = 1e-12
 
 
@@ -63,6 +63,7 @@ def compose(
     program: CreditProgram,
     normalised: bool = False,
     names: Sequence[str] | None = None,
+    totals: Vector | None = None,
 ) -> Alternatives:
     """Add targets on the degrees of an operator to a program.
 
@@ -71,8 +72,7 @@ def compose(
     operator : str
         One of ``NAMES``.
     P : ndarray, shape (n_customers, n_intervals)
-        Degrees in [0, 1] of the program's customers, in its order. The balanced operator divides
-        by the column sums of this P.
+        Degrees in [0, 1] of the program's customers, in its order.
     upper, lower : ndarray, shape (n_intervals,)
         Bounds on B; +inf and −inf leave a side open.
     program : CreditProgram
@@ -82,6 +82,9 @@ def compose(
         Whether the bounds are on B / Σ_l B_l. Where all degrees are zero every bound holds.
     names : sequence of str, optional
         Names of the intervals, for the rows' names.
+    totals : ndarray, shape (n_intervals,), optional
+        Σ_l p_lj, by which the balanced operator divides: of the whole book where the program has
+        only a part of its customers, and none less than the column sums of P, the default.
 
     Returns
     -------
@@ -115,7 +118,8 @@ def compose(
     if operator == AVERAGE:
         return _average(P, asked, program, normalised)
     if operator in (BOUNDED, BALANCED):
-        return _sums(operator, P, asked, program, normalised)
+        at = P if operator == BOUNDED else _evened(P, totals)
+        return _sums(operator, at, asked, program, normalised)
     return (_shares_of_peaks if normalised else _peaks)(operator, P, asked, program)
 
 
@@ -132,7 +136,7 @@ def _average(
 
 
 def _sums(
-    operator: str, P: Matrix, asked: list[_Asked], program: CreditProgram, normalised: bool
+    operator: str, at: Matrix, asked: list[_Asked], program: CreditProgram, normalised: bool
 ) -> Alternatives:
     """Rows of kinks: Σ_i min(w_i, κ_ij) against a number, or a weighted sum of such sums."""
     if normalised and operator == BOUNDED and not _within_one(program):
@@ -140,8 +144,7 @@ def _sums(
             "normalised bounded sums are asked for, but no row says that the shares sum to at most "
             "1; the bound of 1 on each sum would bind; add the budget row Σ w = 1"
         )
-    n, k = P.shape
-    at = P if operator == BOUNDED else _evened(P)
+    n, k = at.shape
     rows: Rows = []
     parts: list[Kinks] = []
     highest = program.upper.copy()
@@ -179,8 +182,15 @@ def _terms(row: int, at: Matrix, weight: Vector) -> Kinks:
     )
 
 
-def _evened(P: Matrix) -> Matrix:
-    total = P.sum(axis=0)
+def _evened(P: Matrix, totals: Vector | None) -> Matrix:
+    """Divide by the totals; a column that is its own total may miss it by rounding."""
+    own = P.sum(axis=0)
+    total = own if totals is None else np.asarray(totals, dtype=np.float64)
+    if total.shape != own.shape or not (total >= own * (1 - _ROUNDING)).all():
+        raise ModelError(
+            f"totals are {total.tolist()}; expected one for each of {own.size} intervals, none "
+            f"below the column sums of P, {own.tolist()}"
+        )
     evened: Matrix = np.divide(P, total, out=np.zeros_like(P), where=total > 0)
     return evened
 

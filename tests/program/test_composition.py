@@ -184,6 +184,15 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], message: str) ->
         compose(**arguments)
 
 
+def test_the_balanced_operator_divides_by_the_sums_of_the_whole_book() -> None:
+    totals = 2 * P2.sum(axis=0)
+    bounds = sides(2, upper={0: 0.4})
+    part = compose("balanced", P2, **bounds, program=budget(2), totals=totals)
+    assert part.kinks.at == pytest.approx(P2[:, 0] / totals[0])
+    with pytest.raises(ModelError, match="none below the column sums of P"):
+        compose("balanced", P2, **bounds, program=budget(2), totals=totals / 4)
+
+
 def test_normalised_bounded_sums_need_a_budget_that_sums_to_one() -> None:
     wide = budget(2, row_lower=1.5, row_upper=1.5)
     with pytest.raises(ModelError, match="no row says that the shares sum to at most 1"):
