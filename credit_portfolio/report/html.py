@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from credit_portfolio.export import whole_file
-from credit_portfolio.report import plots, tables, words
+from credit_portfolio.report import captions, pictures, plots, studies, tables, words
+from credit_portfolio.report.pictures.ageing import checked_ageing
+from credit_portfolio.report.pictures.customers import LARGEST_CUSTOMERS
+from credit_portfolio.report.price_words import MOST_CONDITIONS, priced_conditions
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from credit_portfolio.allocation import Allocation
+    from credit_portfolio.backtesting import Backtest
+    from credit_portfolio.frontiers import Frontier
 
 # In JSON these stand only inside texts, where an escape means the same. Without them the block
 # cannot end its element, open a comment, or break a line of JavaScript.
@@ -41,12 +46,22 @@ class _Picture:
     json: str
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Studies:
+    """What else was asked of the model, where anything was."""
+
+    frontier: Frontier | None
+    backtest: Backtest | None
+
+
 def write_report(
     allocation: Allocation,
     path: str | os.PathLike[str],
     *,
     quality: Any = None,
     ageing: pd.DataFrame | None = None,
+    frontier: Frontier | None = None,
+    backtest: Backtest | None = None,
     title: str = "Credit allocation",
     notes: Sequence[str] = (),
 ) -> Path:
@@ -63,6 +78,10 @@ def write_report(
         ``Ledger.quality`` of the ledger behind the allocation.
     ageing : pandas.DataFrame, optional
         ``Ledger.ageing()``: one row per customer or group, buckets in order, then ``total``.
+    frontier : Frontier, optional
+        What ``credit_portfolio.frontier`` returns.
+    backtest : Backtest, optional
+        What ``credit_portfolio.backtest`` returns.
     title : str
     notes : sequence of str
         Sentences that the reader must know, shown above the findings (say, that the data are
@@ -79,6 +98,8 @@ def write_report(
         When the place cannot be written.
     DataError
         When the ageing is not a table of numbers with a total.
+    TypeError
+        When something else is given as quality, frontier or backtest.
 
     Examples
     --------
@@ -95,7 +116,11 @@ def write_report(
     """
     if isinstance(notes, str):
         raise TypeError("notes is one text; expected a sequence of texts: write notes=[...]")
-    page = _page(allocation, quality, ageing, title, notes)
+    studied = _Studies(
+        None if frontier is None else studies.checked_frontier(frontier),
+        None if backtest is None else studies.checked_backtest(backtest),
+    )
+    page = _page(allocation, quality, ageing, studied, title, notes)
     with whole_file(path) as draft:
         # Half of a surrogate pair has no UTF-8; it shows as a question mark instead of ending
         # the report.
@@ -107,15 +132,16 @@ def _page(
     a: Allocation,
     quality: Any,
     ageing: pd.DataFrame | None,
+    studied: _Studies,
     title: str,
     notes: Sequence[str],
 ) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    aged = None if ageing is None else plots.checked_ageing(ageing)
+    aged = None if ageing is None else checked_ageing(ageing)
     checked = [] if quality is None else tables.quality_tables(quality)
-    pictures = _pictures(a, aged)
+    drawn = _pictures(a, aged, studied)
     own, library = _resource("report.js"), plots.plotly_script()
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -126,8 +152,8 @@ def _page(
         style=Markup(_resource("report.css")),
         library=Markup(library),
         own=Markup(own),
-        data=Markup(_data(pictures)),
-        pictures={picture.name: picture for picture in pictures},
+        data=Markup(_data(drawn)),
+        pictures={picture.name: picture for picture in drawn},
         origin=words.origin(a, quality),
         headline=words.headline(a),
         tiles=words.tiles(a),
@@ -139,6 +165,12 @@ def _page(
         excluded=tables.excluded_table(a),
         quality=checked,
         ageing=None if aged is None else tables.ageing_table(aged, words.bucket_label),
+        frontier=None
+        if studied.frontier is None
+        else (studies.frontier_table(studied.frontier), studied.frontier.notes),
+        backtest=None
+        if studied.backtest is None
+        else (studies.backtest_table(studied.backtest), studied.backtest.notes),
         settings=tables.settings_table(a),
         certificate=tables.certificate_table(a),
         has_limits=words.has_limits(a),
@@ -146,18 +178,31 @@ def _page(
     )
 
 
-def _pictures(a: Allocation, ageing: pd.DataFrame | None) -> list[_Picture]:
+def _pictures(a: Allocation, ageing: pd.DataFrame | None, studied: _Studies) -> list[_Picture]:
+    """Draw what there is to draw, in the order of the page."""
     currency = str(a.summary.get("currency") or "")
-    drawn = [
-        ("evaluation", plots.evaluation_figure(a), words.evaluation_words(a)),
-        ("shares", plots.shares_figure(a), words.shares_words(a, plots.LARGEST_CUSTOMERS)),
-        ("risk", plots.risk_figure(a), words.risk_words(a)),
+    drawn = [("evaluation", pictures.evaluation_figure(a), captions.evaluation_words(a))]
+    if words.has_profiles(a):
+        said = captions.profiles_words(a, words.LARGEST_PROFILES)
+        drawn.append(("profiles", pictures.profiles_figure(a), said))
+    drawn += [
+        ("shares", pictures.shares_figure(a), captions.shares_words(a, LARGEST_CUSTOMERS)),
+        ("risk", pictures.risk_figure(a), captions.risk_words(a)),
     ]
     if words.has_limits(a):
-        drawn.append(("limits", plots.limits_figure(a), words.limits_words(a)))
+        drawn.append(("limits", pictures.limits_figure(a), captions.limits_words(a)))
     if ageing is not None:
-        figure = plots.ageing_figure(ageing, currency)
-        drawn.append(("ageing", figure, words.ageing_words(ageing, a)))
+        figure = pictures.ageing_figure(ageing, currency)
+        drawn.append(("ageing", figure, captions.ageing_words(ageing, a)))
+    if len(priced_conditions(a)):
+        said = captions.prices_words(a, MOST_CONDITIONS)
+        drawn.append(("prices", pictures.prices_figure(a), said))
+    if studied.frontier is not None:
+        figure = pictures.frontier_figure(studied.frontier, currency)
+        drawn.append(("frontier", figure, studies.frontier_words(studied.frontier, currency)))
+    if studied.backtest is not None:
+        figure = pictures.backtest_figure(studied.backtest)
+        drawn.append(("backtest", figure, studies.backtest_words(studied.backtest)))
     return [_picture(*parts) for parts in drawn]
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from credit_portfolio.report.price_words import bound_words, dearest_limits, price_sentence
 from credit_portfolio.report.words import (
     DASH,
-    limit_step,
+    has_bands,
+    known,
     money,
     number,
     over_limit,
@@ -18,7 +20,6 @@ from credit_portfolio.report.words import (
     percent_figures,
     plain_label,
     plural,
-    price_sentence,
     rows_of,
     side,
 )
@@ -66,40 +67,55 @@ class Table:
 
 def evaluation_table(a: Allocation) -> Table:
     """Return B against its targets, interval by interval."""
+    banded, simulated = has_bands(a), known(a.evaluation, "simulated")
     rows = []
     for row in rows_of(a.evaluation):
         free = pd.isna(row.target)
-        rows.append(
-            (
-                Cell(_unbroken(row.Index)),
-                Cell(str(row.kind)),
-                Cell("free" if free else _unbroken(f"{side(row.kind)} {percent(row.target, 2)}")),
-                _percent(row.proposed, 2),
-                _percent(row.current, 2),
-                Cell(DASH if free else _points(row.slack), _value(row.slack)),
-                Cell("yes" if row.binding else "no"),
-                _percent(row.proposed_periods, 1),
-                _percent(row.current_periods, 1),
-            )
-        )
+        cells = [
+            Cell(_unbroken(row.Index)),
+            Cell(str(row.kind)),
+            Cell("free" if free else _unbroken(f"{side(row.kind)} {percent(row.target, 2)}")),
+            _percent(row.proposed, 2),
+        ]
+        if banded:
+            cells.append(_band(row))
+        cells += [
+            _percent(row.current, 2),
+            Cell(DASH if free else _points(row.slack), _value(row.slack)),
+            Cell("yes" if row.binding else "no"),
+            _percent(row.proposed_periods, 1),
+        ]
+        if simulated:
+            cells.append(_percent(row.simulated, 1))
+        rows.append((*cells, _percent(row.current_periods, 1)))
+    head = [
+        ("Interval", "text"),
+        ("Kind", "text"),
+        ("Target b", "text"),
+        ("B proposed", "number"),
+        *([("95% band of B", "number")] if banded else []),
+        ("B today", "number"),
+        ("Room", "number"),
+        ("Binding", "text"),
+        ("Periods, proposed", "number"),
+        *([("Simulated, proposed", "number")] if simulated else []),
+        ("Periods, today", "number"),
+    ]
     return Table(
         "evaluation-table",
         "B is the part of the credit in each return interval; room is what is left to the target, "
-        "in percentage points; the last two columns count the periods in which the return of the "
+        "in percentage points; the last columns count the periods in which the return of the "
         "whole portfolio fell there.",
-        (
-            ("Interval", "text"),
-            ("Kind", "text"),
-            ("Target b", "text"),
-            ("B proposed", "number"),
-            ("B today", "number"),
-            ("Room", "number"),
-            ("Binding", "text"),
-            ("Periods, proposed", "number"),
-            ("Periods, today", "number"),
-        ),
+        tuple(head),
         tuple(rows),
     )
+
+
+def _band(row: Any) -> Cell:
+    low, high = row.credible_low, row.credible_high
+    if pd.isna(low) or pd.isna(high):
+        return Cell(DASH)
+    return Cell(f"{percent(low, 2)} to {percent(high, 2)}", float(low))
 
 
 def _unbroken(text: object) -> str:
@@ -117,25 +133,15 @@ def prices_table(a: Allocation) -> Table:
     prices = a.shadow_prices
     kind_of = {str(name): str(kind) for name, kind in a.evaluation["kind"].items()}
     general = prices[prices["kind"] != "limit"]
-    limits = prices[prices["kind"] == "limit"]
-    # The price of a limit is 0 or less: the smallest is worth most.
-    # One below what the certificate vouches for is the rounding of a multiplier that is 0.
-    least = a.certificate.tolerance * a.summary["standard_deviation_money"]
-    limits = limits[limits["standard_deviation"] < -least]
-    # By what can be had: a small limit with a steep price is worth little.
-    worth = limits["standard_deviation"] * limits["bound"].map(limit_step)
-    dearest = limits.loc[worth.sort_values(kind="stable").index].head(MOST_LIMIT_PRICES)
+    limits = dearest_limits(a)
+    dearest = limits.head(MOST_LIMIT_PRICES)
     rows = []
     for row in rows_of(pd.concat([general, dearest])):
-        is_target = row.kind == "target"
-        show: Callable[[float], str] = (
-            (lambda value: percent(value, 2)) if is_target else (lambda value: money(value, a))
-        )
         rows.append(
             (
-                Cell(_condition(row.Index, is_target)),
-                Cell(show(row.bound), _value(row.bound)),
-                Cell(show(row.reached), _value(row.reached)),
+                Cell(_condition(row.Index, row.kind)),
+                Cell(bound_words(row.kind, row.bound, a), _value(row.bound)),
+                Cell(bound_words(row.kind, row.reached, a), _value(row.reached)),
                 Cell(price_sentence(row, kind_of, a)),
             )
         )
@@ -156,8 +162,8 @@ def prices_table(a: Allocation) -> Table:
     )
 
 
-def _condition(name: object, is_target: bool) -> str:
-    if not is_target:
+def _condition(name: object, kind: str) -> str:
+    if kind != "target":
         return _upper(name)
     return f"Target {_unbroken(str(name).removeprefix('target '))}"
 

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from credit_portfolio.prices import MONEY_STEP, POINT
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from credit_portfolio.allocation import Allocation
 
 DASH = "–"
+BORROWED = "†"
+"""Beside a customer who has the row of his class."""
+LARGEST_PROFILES = 40
+"""Rows of the picture of P."""
 
 # From this budget on, cents are noise on a page; the CSV keeps them.
 _WHOLE_MONEY_FROM = 10_000.0
-# Room to a target below this shows as 0.00 percentage points.
-_VISIBLE_ROOM = 0.00005
 # Today's balances and limits are sums of cents: an excess below half a cent is rounding.
 _HALF_A_CENT = 0.005
 # A change of less than this part of itself shows as 0.0%.
@@ -154,6 +155,56 @@ def missed_targets(allocation: Allocation) -> list[str]:
     return [str(name) for name in slack.index[slack < -2 * allocation.certificate.tolerance]]
 
 
+def known(table: pd.DataFrame, column: str) -> bool:
+    """Whether a table has a column with anything in it; those of older allocations may not."""
+    return column in table.columns and bool(table[column].notna().any())
+
+
+def has_bands(allocation: Allocation) -> bool:
+    """Whether it is known how sure the proposed B is."""
+    e = allocation.evaluation
+    return known(e, "credible_low") and known(e, "credible_high")
+
+
+def has_profiles(allocation: Allocation) -> bool:
+    """Whether the customers' rows of P are known; allocations of older versions have none."""
+    profiles = getattr(allocation, "profiles", None)
+    return profiles is not None and len(profiles) > 0
+
+
+def profiles_shown(allocation: Allocation, most: int) -> pd.DataFrame:
+    """Rows of P with the largest amounts, then the largest balances of today, in that order."""
+    profiles = allocation.profiles
+    size = allocation.customers[["amount", "current_amount"]].reindex(profiles.index).fillna(0.0)
+    order = size.sort_values(["amount", "current_amount"], ascending=False, kind="stable").index
+    return profiles.loc[order[: max(most, 0)]]
+
+
+def counts_of(profiles: pd.DataFrame, intervals: Iterable[object]) -> pd.DataFrame:
+    """Return the periods counted in each interval, by the intervals' names."""
+    return profiles[[f"{name} (periods)" for name in intervals]].set_axis(
+        pd.Index([str(name) for name in intervals]), axis=1
+    )
+
+
+def count_figure(value: float) -> str:
+    """Return a count of periods; with one decimal where it adds up degrees.
+
+    >>> count_figure(3.0), count_figure(2.46), count_figure(0.0)
+    ('3', '2.5', '0')
+    """
+    return number(value, 0 if value == round(value) else 1)
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Break a text at spaces into lines of about so many characters.
+
+    >>> folded("below cost of funds", 9)
+    ['below', 'cost of', 'funds']
+    """
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [text]
+
+
 def side(kind: str) -> str:
     """Return which way a target of a bad or good interval points."""
     return "at least" if kind == "good" else "at most"
@@ -211,11 +262,12 @@ def _proposed_sentence(a: Allocation) -> str:
     if s["n_without_share"]:
         rest.append(f"{s['n_without_share']:,} could have a share and get none")
     if s["n_excluded"]:
-        rest.append(f"{s['n_excluded']:,} {_is(s['n_excluded'])} excluded")
+        rest.append(f"{s['n_excluded']:,} {are(s['n_excluded'])} excluded")
     return f"{text}; {' and '.join(rest)}." if rest else f"{text}."
 
 
-def _is(count: int) -> str:
+def are(count: int) -> str:
+    """Return the verb for so many."""
     return "is" if count == 1 else "are"
 
 
@@ -342,94 +394,6 @@ def tiles(allocation: Allocation) -> list[tuple[str, str, str]]:
     return shown
 
 
-MIXTURE = (
-    "B is a mixture: the chance that a unit of credit picked at random lands in an interval.",
-    "It is not the distribution of the portfolio's own return, which the diamonds show: the part "
-    "of the periods in which the whole portfolio's return fell there.",
-)
-
-
-def evaluation_words(a: Allocation) -> str:
-    """Say what the picture of B shows."""
-    e = a.evaluation
-    bad = e["kind"] == "bad"
-    proposed = float(e.loc[bad, "proposed"].sum())
-    now = float(e.loc[bad, "current"].sum()) if e["current"].notna().all() else float("nan")
-    text = f"Of the proposed credit, {percent(proposed)} falls in bad intervals"
-    text += f", of today's {percent(now)}." if math.isfinite(now) else "."
-    if has_targets(a):
-        text += " The dark lines are the targets: bad intervals stay below, good ones above."
-    return " ".join([text, *MIXTURE])
-
-
-def shares_words(a: Allocation, most: int) -> str:
-    """Say what the picture of the shares shows."""
-    c = a.customers
-    top = float(c["share"].nlargest(most).sum())
-    count = min(most, int((c["share"] > 0).sum()))
-    text = f"The {plural(count, 'largest share', 'largest shares')} add up to {percent(top)}."
-    if count == 1:
-        text = f"The largest share is {percent(top)}."
-    if not has_current(a):
-        return f"{text} There is no current book to compare with."
-    up, down = c["change"].idxmax(), c["change"].idxmin()
-    if c["change"].max() > 0:
-        text += f" The largest increase is {money(c['change'].max(), a)} for {plain_label(up)}"
-        text += "; " if c["change"].min() < 0 else "."
-    if c["change"].min() < 0:
-        text += "the largest cut " if c["change"].max() > 0 else " The largest cut is "
-        text += f"{money(-c['change'].min(), a)} for {plain_label(down)}."
-    return text
-
-
-def risk_words(a: Allocation) -> str:
-    """Say what the picture of risk against credit shows."""
-    c = a.customers
-    above = c["risk_share"] - c["share"] >= VISIBLE_EXCESS
-    first = int((c["risk_share"] - c["share"]).argmax())
-    text = "Customers above the line bring more of the risk than of the credit"
-    if not above.any():
-        return f"{text}; there are none."
-    return (
-        f"{text}: {plural(int(above.sum()), 'customer')}, most of all "
-        f"{plain_label(c.index[first])} with {percent(c['risk_share'].iloc[first])} of the risk on "
-        f"{percent(c['share'].iloc[first])} "
-        "of the credit."
-    )
-
-
-def limits_words(a: Allocation) -> str:
-    """Say what the picture of limit use shows."""
-    c = a.customers
-    limited = c["limit"].notna()
-    total = float(c.loc[limited, "limit"].sum())
-    used = float(c.loc[limited, "amount"].sum())
-    text = f"Of {money(total, a)} of limits, {percent(used / total if total else 0)} is used."
-    over = int(over_limit(a).sum())
-    if over:
-        none = int((over_limit(a) & (c["limit"] == 0)).sum())
-        text += f" {plural(over, 'balance')} of today {_is(over)} above the limit"
-        text += f", {none:,} of them with no limit at all; " if none else "; "
-        text += "the furthest above come first, marked in orange, then the largest limits."
-    else:
-        text += " No balance of today is above its limit; the largest limits are shown."
-    return text
-
-
-def ageing_words(ageing: pd.DataFrame, a: Allocation) -> str:
-    """Say what the picture of the ageing shows."""
-    total = float(ageing["total"].sum())
-    sums = ageing.drop(columns="total").sum()
-    if total <= 0:
-        return "Nothing is open."
-    oldest = str(sums.index[-1])
-    first = str(sums.index[0])
-    return (
-        f"{money(total, a)} is open: {percent(sums.iloc[0] / total)} {bucket_label(first)}, "
-        f"{percent(sums.iloc[-1] / total)} {bucket_label(oldest)}."
-    )
-
-
 def bucket_label(name: object) -> str:
     """Return the name of an ageing bucket for people.
 
@@ -440,66 +404,3 @@ def bucket_label(name: object) -> str:
     if text.replace("-", "").isdigit():
         return f"{text.replace('-', '–')} days"
     return f"{text} days" if text[-1:].isdigit() else text
-
-
-def price_sentence(row: Any, kind_of: dict[str, str], a: Allocation) -> str:
-    """Say what one step of a condition is worth.
-
-    Parameters
-    ----------
-    row : named tuple
-        Of ``shadow_prices``, with the condition as ``Index``.
-    kind_of : dict
-        Interval name to "bad" or "good".
-    a : Allocation
-    """
-    change = float(row.standard_deviation)
-    if row.kind == "target":
-        good = kind_of.get(str(row.Index).removeprefix("target ")) != "bad"
-        return _target_price(row, good, a)
-    currency = str(a.summary.get("currency") or "")
-    if row.kind == "limit":
-        step = limit_step(float(row.bound))
-        name = plain_label(str(row.Index).removeprefix("limit "))
-        effect = _effect(change * step / MONEY_STEP, a)
-        return f"{number(step)} {currency}".rstrip() + f" more of limit for {name} would {effect}."
-    step_words = f"{number(MONEY_STEP)} {currency}".rstrip()
-    if math.isnan(change):
-        return f"{step_words} more of budget cannot be given at the same limits and targets."
-    return f"{step_words} more of budget, at the same limits, would {_effect(change, a)}."
-
-
-def limit_step(limit: float) -> float:
-    """Return by how much more of a limit its price is told: no more than the limit itself.
-
-    A price is a slope. Ten thousand more of a limit of a few hundred is far beyond where it holds.
-    """
-    return min(MONEY_STEP, limit)
-
-
-def _target_price(row: Any, good: bool, a: Allocation) -> str:
-    more = float(row.standard_deviation)
-    less = float(getattr(row, "standard_deviation_less", -more))
-    stricter, words = (more, "more") if good else (less, "less")
-    asked = "Asking for" if good else "Allowing"
-    if row.binding:
-        # Where no more can be asked for, what a step less would save is still known.
-        if math.isnan(more):
-            return f"{asked} one percentage point less would {_effect(less, a)}."
-        return f"{asked} one percentage point more would {_effect(more, a)}."
-    room = abs(float(row.bound) - float(row.reached))
-    if room >= POINT:
-        return "Not binding: one percentage point more or less changes nothing."
-    if room >= _VISIBLE_ROOM:
-        return f"Not binding; it would bind after {number(100 * room, 2)} percentage points."
-    if math.isnan(stricter):
-        return f"Just met; {asked.lower()} one percentage point {words} cannot be met."
-    return f"Just met; {asked.lower()} one percentage point {words} would {_effect(stricter, a)}."
-
-
-def _effect(change: float, a: Allocation) -> str:
-    if change == 0:
-        return "change nothing"
-    way = "lower" if change < 0 else "raise"
-    currency = str(a.summary.get("currency") or "")
-    return f"{way} the standard deviation by {figures(abs(change))} {currency}".rstrip()

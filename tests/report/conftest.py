@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from credit_portfolio import open_ledger
 from credit_portfolio.allocation import Allocation
+from credit_portfolio.backtesting import Backtest, backtest
+from credit_portfolio.evaluation.intervals import ReturnIntervals
+from credit_portfolio.frontiers import Frontier, frontier
 from credit_portfolio.portfolio import CreditPortfolio
 from credit_portfolio.returns.panel import ReturnPanel
+from credit_portfolio.returns.rule import ReturnRule
+from credit_portfolio.simulate import simulate_book
 
 EDGES = [-1, 0, 0.15, 0.20, 0.235, 0.25]
 
@@ -88,6 +95,52 @@ def ageing() -> Callable[[Allocation], pd.DataFrame]:
 @pytest.fixture(scope="session")
 def plain() -> Allocation:
     return fitted([f"C{i:03d}" for i in range(40)])
+
+
+@pytest.fixture(scope="session")
+def judged() -> Allocation:
+    """Forty-five customers with drawn profiles, one of them with the row of his class."""
+    a = fitted([f"J{i:03d}" for i in range(45)])
+    rng = np.random.default_rng(3)
+    names = list(a.evaluation.index)
+    counts = rng.multinomial(12, np.full(len(names), 1.0 / len(names)), size=45)
+    rows = pd.DataFrame((counts + 0.5) / (12 + 0.5 * len(names)), a.customers.index, names)
+    tallied = pd.DataFrame(counts, a.customers.index, [f"{name} (periods)" for name in names])
+    borrowed = a.customers.index == a.customers["amount"].idxmax()
+    profiles = pd.concat([rows, tallied], axis=1).assign(periods=12, borrowed=borrowed)
+    evaluation = a.evaluation.assign(
+        credible_low=a.evaluation["proposed"] / 2,
+        credible_high=(1 + a.evaluation["proposed"]) / 2,
+        simulated=rng.dirichlet(np.ones(len(names))),
+    )
+    return replace(a, profiles=profiles, evaluation=evaluation)
+
+
+@pytest.fixture(scope="session")
+def walked() -> Backtest:
+    """A backtest of six quarters on a simulated book, as its module makes it."""
+    book = simulate_book(40, 4_000, seed=5)
+    model = CreditPortfolio([-1.5, 0, 0.2, 0.25], 2, targets={}, currency="EUR")
+    return backtest(open_ledger(book.invoices, as_of=book.as_of), model, ReturnRule(0.25))
+
+
+@pytest.fixture(scope="session")
+def swept() -> Callable[..., Frontier]:
+    """A frontier of a small model over whatever is asked."""
+    rng = np.random.default_rng(7)
+    ids = [f"S{i:02d}" for i in range(12)]
+    returns = pd.DataFrame(0.25 - 0.3 * rng.gamma(0.5, 0.4, (10, 12)), columns=ids).clip(-1, 0.25)
+    limits = pd.Series(rng.uniform(50, 200, 12), index=ids)
+    model = CreditPortfolio(
+        ReturnIntervals([-1, 0, 0.2, 0.25], 2, ["loss", "thin", "full"]), budget=600, currency="EUR"
+    )
+    held = pd.Series(rng.uniform(10, 100, 12), index=ids)
+    model.fit(ReturnPanel.from_frame(returns), limits=limits, current=held)
+
+    def along(over: str, **options: object) -> Frontier:
+        return frontier(model, over, **options)
+
+    return along
 
 
 @pytest.fixture(scope="session")

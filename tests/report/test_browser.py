@@ -66,9 +66,15 @@ def marked(dom: str, name: str) -> str:
 
 
 @pytest.fixture
-def page(tmp_path, hostile, ageing, quality) -> Path:
+def page(tmp_path, hostile, ageing, quality, swept, walked) -> Path:
     return write_report(
-        hostile, tmp_path / "report.html", ageing=ageing(hostile), quality=quality, title="Report"
+        hostile,
+        tmp_path / "report.html",
+        ageing=ageing(hostile),
+        quality=quality,
+        frontier=swept("expected_return", points=3),
+        backtest=walked,
+        title="Report",
     )
 
 
@@ -78,7 +84,17 @@ def test_all_pictures_draw_and_no_name_runs(page, tmp_path) -> None:
     body = dom[: dom.rindex('<script type="application/json"')]
     # Plotly draws on three layers of class main-svg each: plot, hover, and the ones above.
     drawn = re.findall(r'id="(\w+)-picture"[^>]*class="[^"]*js-plotly-plot', body)
-    assert drawn == ["evaluation", "shares", "risk", "limits", "ageing"]
+    assert drawn == [
+        "evaluation",
+        "profiles",
+        "shares",
+        "risk",
+        "limits",
+        "ageing",
+        "prices",
+        "frontier",
+        "backtest",
+    ]
     assert body.count('class="main-svg"') >= len(drawn)
     assert "<title>Report</title>" in dom
     assert "needs JavaScript" not in body

@@ -60,22 +60,65 @@ def hostile_page(tmp_path_factory, hostile, ageing) -> Page:
     )
 
 
-def test_a_full_report_has_every_part_in_order(tmp_path, plain, ageing, quality) -> None:
-    page = written(tmp_path, plain, ageing=ageing(plain), quality=quality, notes=["Simulated."])
+EVERY = (
+    "evaluation", "profiles", "shares", "risk", "limits", "ageing", "prices", "frontier",
+    "backtest",
+)  # fmt: skip
+
+
+def test_a_full_report_has_every_part_in_order(
+    tmp_path, judged, ageing, quality, swept, walked
+) -> None:
+    page = written(
+        tmp_path,
+        judged,
+        ageing=ageing(judged),
+        quality=quality,
+        frontier=swept("expected_return", points=3),
+        backtest=walked,
+        notes=["Simulated."],
+    )
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
     pictures = [a["id"] for a in page.named("div") if "picture" in (a.get("class") or "")]
-    assert pictures == [
-        f"{name}-picture" for name in ("evaluation", "shares", "risk", "limits", "ageing")
-    ]
+    assert pictures == [f"{name}-picture" for name in EVERY]
+    assert walked.winners() in "".join(page.texts)
     assert list(json.loads(page.scripts[0])) == [p.removesuffix("-picture") for p in pictures]
     assert "Simulated." in page.texts
     for table in page.named("table"):
         assert table["id"]
     assert len(page.named("caption")) == len(page.named("table"))
     assert all(a["aria-label"] for a in page.named("div") if a.get("role") == "img")
+
+
+def test_notes_of_frontier_and_backtest_stand_with_their_tables(
+    tmp_path, plain, swept, walked
+) -> None:
+    out_of_reach = swept("expected_return", values=[0.0, 0.9])
+    assert out_of_reach.notes
+    noted = replace(walked, notes=("one day is left out: <b>",))
+    page = written(tmp_path, plain, frontier=out_of_reach, backtest=noted)
+    for note in (*out_of_reach.notes, *noted.notes):
+        assert note in page.texts
+    assert {"#frontiers", "#backtests"} <= {a["href"] for a in page.named("a")}
+    ids = {a["id"] for a in page.named("table")}
+    assert {"frontier-table", "backtest-table"} <= ids
+
+
+def test_without_studies_the_page_has_no_place_for_them(tmp_path, plain) -> None:
+    page = written(tmp_path, plain)
+    ids = {a.get("id") for _, a in page.elements}
+    assert not ids & {"frontiers", "backtests", "frontier", "backtest"}
+
+
+def test_something_else_as_a_study_is_a_type_error_and_leaves_nothing(tmp_path, plain) -> None:
+    with pytest.raises(TypeError, match="frontier"):
+        write_report(plain, tmp_path / "r.html", frontier=plain)
+    with pytest.raises(TypeError, match="backtest"):
+        write_report(plain, tmp_path / "r.html", backtest={})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_header_says_day_and_source_before_anything_else(tmp_path, plain, quality) -> None:

@@ -12,11 +12,21 @@ from credit_portfolio.report import (
     ageing_figure,
     evaluation_figure,
     limits_figure,
+    prices_figure,
+    profiles_figure,
     risk_figure,
     shares_figure,
 )
+from credit_portfolio.report.price_words import priced_conditions
 
-PICTURES = [evaluation_figure, shares_figure, risk_figure, limits_figure]
+PICTURES = [
+    evaluation_figure,
+    shares_figure,
+    risk_figure,
+    limits_figure,
+    prices_figure,
+    profiles_figure,
+]
 
 
 def trace(figure, name: str):
@@ -30,15 +40,97 @@ def test_b_and_its_targets_stand_at_their_values(plain) -> None:
     assert list(trace(figure, "B today").x) == e["current"].tolist()
     lines = [x for x in trace(figure, "target b").x if x is not None]
     assert lines == np.repeat(e["target"], 3).tolist()
-    assert list(trace(figure, "periods, proposed").x) == e["proposed_periods"].tolist()
+    assert list(trace(figure, "portfolio, periods").x) == e["proposed_periods"].tolist()
     assert "≤" in figure.layout.yaxis.ticktext[0]
     assert "≥" in figure.layout.yaxis.ticktext[-1]
 
 
 def test_without_targets_and_current_only_the_proposal_is_drawn(bare) -> None:
-    names = {trace.name for trace in evaluation_figure(bare).data}
-    assert names == {"B proposed", "periods, proposed"}
+    e = bare.evaluation.assign(simulated=np.nan, credible_low=np.nan, credible_high=np.nan)
+    names = {trace.name for trace in evaluation_figure(replace(bare, evaluation=e)).data}
+    assert names == {"B proposed", "portfolio, periods"}
     assert {trace.name for trace in shares_figure(bare).data} == {"proposed"}
+
+
+def test_an_older_allocation_is_drawn_without_band_and_simulation(plain) -> None:
+    columns = ["simulated", "credible_low", "credible_high"]
+    older = replace(plain, evaluation=plain.evaluation.drop(columns=columns, errors="ignore"))
+    names = {trace.name for trace in evaluation_figure(older).data}
+    assert names == {"B proposed", "B today", "portfolio, periods", "target b"}
+
+
+def test_the_band_and_the_simulation_stand_at_their_values(judged) -> None:
+    figure, e = evaluation_figure(judged), judged.evaluation
+    band = [x for x in trace(figure, "95% band of B").x if x is not None]
+    assert band[0::2] == e["credible_low"].tolist()
+    assert band[1::2] == e["credible_high"].tolist()
+    assert list(trace(figure, "portfolio, simulated").x) == e["simulated"].tolist()
+    rows = [y for y in trace(figure, "95% band of B").y if y is not None]
+    assert rows[0::2] == list(trace(figure, "B proposed").y)
+
+
+def test_targets_cross_the_bars_of_b_and_not_those_of_the_portfolio(judged) -> None:
+    figure = evaluation_figure(judged)
+    lowest = [y for y in trace(figure, "target b").y if y is not None][2::3]
+    for b, end, own in zip(
+        trace(figure, "B today").y, lowest, trace(figure, "portfolio, periods").y, strict=True
+    ):
+        assert b < end < own
+
+
+def test_p_is_drawn_with_its_counts_for_the_largest_amounts(judged) -> None:
+    figure = profiles_figure(judged)
+    heat, beside = figure.data
+    order = judged.customers["amount"].sort_values(ascending=False, kind="stable").index[:40]
+    rows, names = judged.profiles.loc[order], list(judged.evaluation.index)
+    np.testing.assert_array_equal(heat.z, rows[names])
+    counted = rows[[f"{name} (periods)" for name in names]].to_numpy()
+    assert [[int(text) for text in row] for row in heat.text] == counted.tolist()
+    assert list(beside.text) == ["12"] * 40
+    labels = list(figure.layout.yaxis.ticktext)
+    assert labels == [f"{order[0]} †", *order[1:]]
+    assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
+
+
+def test_degrees_of_fuzzy_intervals_have_one_decimal(judged) -> None:
+    names = [name for name in judged.profiles.columns if name.endswith("(periods)")]
+    profiles = judged.profiles.copy()
+    profiles[names] = 1.25
+    text = profiles_figure(replace(judged, profiles=profiles)).data[0].text
+    assert {cell for row in text for cell in row} == {"1.2"}
+
+
+def test_no_profiles_is_a_model_error(plain) -> None:
+    with pytest.raises(ModelError, match="no profiles"):
+        profiles_figure(replace(plain, profiles=pd.DataFrame()))
+
+
+def test_both_sides_of_each_price_are_drawn_the_dearest_first(plain) -> None:
+    figure = prices_figure(plain)
+    found = priced_conditions(plain).head(20)
+    assert list(trace(figure, "one step more").x) == found["more"].tolist()
+    assert list(trace(figure, "one step less").x) == found["less"].tolist()
+    assert len(figure.layout.yaxis.ticktext) == len(found)
+    low, high = figure.layout.xaxis.range
+    assert low < found[["more", "less"]].min(axis=None)
+    assert high > found[["more", "less"]].max(axis=None)
+
+
+def test_a_step_that_cannot_be_met_is_a_cross_and_no_bar(plain) -> None:
+    table = plain.shadow_prices.copy()
+    table.loc["budget", "standard_deviation"] = np.nan
+    figure = prices_figure(replace(plain, shadow_prices=table))
+    row = [text.split("<br>")[0] for text in figure.layout.yaxis.ticktext].index("budget")
+    cross = trace(figure, "cannot be met")
+    assert list(cross.x) == [0.0]
+    assert round(cross.y[0]) == row
+    assert trace(figure, "one step more").text[row] == "–"
+
+
+def test_nothing_with_a_price_is_a_model_error(plain) -> None:
+    free = plain.shadow_prices.assign(standard_deviation=0.0, standard_deviation_less=0.0)
+    with pytest.raises(ModelError, match="price"):
+        prices_figure(replace(plain, shadow_prices=free))
 
 
 def test_the_customers_with_the_largest_share_now_or_then_are_shown(plain) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import datetime
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 
 from credit_portfolio.program.certificate import Certificate
@@ -85,13 +84,6 @@ def test_no_limit_is_no_breach(lonely) -> None:
     assert not words.over_limit(lonely).any()
 
 
-def test_customers_who_owe_without_any_limit_are_counted_apart(plain) -> None:
-    limit = plain.customers["limit"].copy()
-    limit.iloc[:2] = 0.0
-    text = words.limits_words(changed(plain, limit=limit))
-    assert "2 of them with no limit at all" in text
-
-
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.0, "0.00%"), (0.5, "50.00%"), (1.23456e-7, "0.0000123%"), (float("nan"), "–")],
@@ -116,77 +108,3 @@ def test_a_cut_label_has_the_length_asked_for(most: int) -> None:
     assert len(cut) == most
     assert cut[0] == "a"
     assert cut[-1] == "p"
-
-
-def test_price_sentences_say_the_direction(plain) -> None:
-    kinds = {"[0 %, 15 %)": "bad", "[23.5 %, 25 %]": "good", "x": "good", "y": "bad", "z": "bad"}
-    frame = pd.DataFrame(
-        {
-            "kind": ["budget", *["target"] * 5, "limit", "limit"],
-            "bound": [5e6, 0.02, 0.6, 0.30, 0.0406, 0.0406, 20_000.0, 785.0],
-            "reached": [5e6, 0.02, 0.6, 0.31, 0.0386, 0.0406, 20_000.0, 785.0],
-            "binding": [True, True, True, False, False, False, True, True],
-            "standard_deviation": [75.6, -12.0, 1151.0, 0.0, 0.0, 0.0, -0.0123, -80.0],
-            "standard_deviation_less": [-75.6, 12.0, -900.0, 0.0, 0.0, 33.0, 0.0123, 80.0],
-        },
-        index=[
-            "budget",
-            "target [0 %, 15 %)",
-            "target [23.5 %, 25 %]",
-            "target x",
-            "target y",
-            "target z",
-            "limit C1",
-            "limit C2",
-        ],
-    )
-    said = [words.price_sentence(row, kinds, plain) for row in words.rows_of(frame)]
-    assert said == [
-        "10,000 EUR more of budget, at the same limits, would raise the standard deviation by "
-        "75.6 EUR.",
-        "Allowing one percentage point more would lower the standard deviation by 12.0 EUR.",
-        "Asking for one percentage point more would raise the standard deviation by 1,151 EUR.",
-        "Not binding: one percentage point more or less changes nothing.",
-        "Not binding; it would bind after 0.20 percentage points.",
-        "Just met; allowing one percentage point less would raise the standard deviation by "
-        "33.0 EUR.",
-        "10,000 EUR more of limit for C1 would lower the standard deviation by 0.0123 EUR.",
-        "785 EUR more of limit for C2 would lower the standard deviation by 6.28 EUR.",
-    ]
-
-
-def test_price_sentences_say_when_a_step_cannot_be_met(plain) -> None:
-    nan = float("nan")
-    frame = pd.DataFrame(
-        {
-            "kind": ["budget", "target", "target"],
-            "bound": [5e6, 0.6, 0.02],
-            "reached": [5e6, 0.6, 0.02],
-            "binding": [True, True, False],
-            "standard_deviation": [nan, nan, 0.0],
-            "standard_deviation_less": [-75.6, -900.0, nan],
-        },
-        index=["budget", "target g", "target b"],
-    )
-    kinds = {"g": "good", "b": "bad"}
-    said = [words.price_sentence(row, kinds, plain) for row in words.rows_of(frame)]
-    assert said == [
-        "10,000 EUR more of budget cannot be given at the same limits and targets.",
-        "Asking for one percentage point less would lower the standard deviation by 900 EUR.",
-        "Just met; allowing one percentage point less cannot be met.",
-    ]
-
-
-def test_the_sentence_on_b_adds_up_the_bad_intervals(plain) -> None:
-    bad = plain.evaluation[plain.evaluation["kind"] == "bad"]
-    text = words.evaluation_words(plain)
-    assert f"{100 * sum(bad['proposed']):.1f}% falls in bad" in text
-    assert f"today's {100 * sum(bad['current']):.1f}%" in text
-    assert "mixture" in text
-
-
-def test_risk_equal_to_credit_but_for_rounding_is_not_above_it(lonely) -> None:
-    same = changed(lonely, risk_share=lonely.customers["share"] + 1e-12)
-    assert words.risk_words(same).endswith("there are none.")
-    more = changed(lonely, risk_share=lonely.customers["share"] + 0.01)
-    assert "1 customer, most of all only" in words.risk_words(more)
