@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from credit_portfolio.cli import book, ledger  # their commands are there once they are loaded
+from credit_portfolio.cli import book, ledger, studies  # loaded, their commands are there
 from credit_portfolio.cli.app import InterruptedCommandError, app
 from credit_portfolio.errors import (
     CreditPortfolioError,
@@ -22,7 +22,7 @@ from credit_portfolio.errors import (
     SolverError,
 )
 
-__all__ = ["app", "book", "ledger", "main"]
+__all__ = ["app", "book", "ledger", "main", "studies"]
 
 # What an error is called on the command line, and the exit code that goes with it.
 _ENDINGS: dict[type[CreditPortfolioError], tuple[str, int]] = {
@@ -44,8 +44,13 @@ def main() -> None:
         app()
     except CreditPortfolioError as error:
         word, code = _ending(error)
-        typer.echo(f"{word}: {error}", err=True)
-        _show_failures(error)
+        if isinstance(error, InfeasibleError) and error.explanation is not None:
+            from credit_portfolio.cli.answers import show_conflict
+
+            show_conflict(error.explanation)
+        else:
+            typer.echo(f"{word}: {error}", err=True)
+            _show_failures(error)
         sys.exit(code)
     except (InterruptedCommandError, KeyboardInterrupt):
         typer.echo("interrupted; no half-written file is left", err=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 from typer.core import TyperGroup
 
+from credit_portfolio.errors import ModelError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -61,6 +63,52 @@ Currency = Annotated[str | None, typer.Option(help="Take only the invoices of th
 Separator = Annotated[str | None, typer.Option(help="Column separator of the CSV.")]
 Decimal = Annotated[str | None, typer.Option(help="Decimal mark of the CSV: . or ,")]
 DateFormat = Annotated[str | None, typer.Option(help="Format of dates, as %d.%m.%Y.")]
+LimitsFrom = Annotated[
+    Path | None,
+    typer.Option("--statements", help="Statements of the customers (CSV); no limits without."),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV of customer_id and columns for --classes and groups, before the ledger's."
+    ),
+]
+Budget = Annotated[
+    float | None, typer.Option(help="Total credit in money; today's exposure by default.")
+]
+Markup = Annotated[
+    str | None, typer.Option(help="Markup on cost (0.25), or a column that holds it.")
+]
+FundingRate = Annotated[float | None, typer.Option(help="Cost of funds per year.")]
+PeriodOf = Annotated[str | None, typer.Option(help="month, quarter or year.")]
+Intervals = Annotated[
+    str | None, typer.Option(help="Edges of the return intervals: -1,0,0.15,0.25")
+]
+GoodFrom = Annotated[int | None, typer.Option(help="First good interval, from 0.")]
+TargetsOf = Annotated[
+    str | None, typer.Option("--targets", help="no_worse, or bounds per interval: 0=0.01,4=0.6")
+]
+Outside = Annotated[str | None, typer.Option(help="Returns outside the edges: error or clip.")]
+Smoothing = Annotated[
+    str | None, typer.Option(help="Periods that pool or class count for; or: estimated.")
+]
+Classes = Annotated[
+    str | None, typer.Option(help="Column with the classes, or a number of classes to find.")
+]
+MinReturn = Annotated[
+    float | None, typer.Option(help="Least expected return, as a fraction of cost.")
+]
+Over = Annotated[
+    str | None, typer.Option(help="expected_return, budget, or target:<interval>, name or number.")
+]
+Points = Annotated[int | None, typer.Option(min=2, help="How many; 50 by default.")]
+Every = Annotated[str | None, typer.Option(help="A day each month, quarter or year.")]
+Horizon = Annotated[
+    int | None, typer.Option(min=1, help="Periods over which the shares of a day earn.")
+]
+LimitsOf = Annotated[
+    str | None, typer.Option("--limits", help="then: as each day knew them; now: today's.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -147,6 +195,46 @@ def ledger_options(
         "table": table,
         "schema": schema,
     }
+
+
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """Read numbers with commas between.
+
+    Raises
+    ------
+    ModelError
+        Naming the option, for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ModelError(
+            f"{option} is {text!r}; expected numbers with commas between, as -1,0,0.15,0.25"
+        ) from error
+
+
+def number_or_text(text: str | None) -> float | str | None:
+    """Read a number where there is one; a whole one stays whole."""
+    if text is None:
+        return None
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
+def bounds(text: str | None) -> str | dict[str, float] | None:
+    """Read targets: a word, or bounds per interval."""
+    if text is None or "=" not in text:
+        return text
+    found = {}
+    for part in text.split(","):
+        interval, _, bound = part.partition("=")
+        value = numbers("--targets", bound)
+        found[interval.strip()] = value[0] if value else 0.0
+    return found
 
 
 def say_where(folder: Path | None) -> None:

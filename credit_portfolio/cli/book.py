@@ -9,37 +9,49 @@ import typer
 
 from credit_portfolio.cli.app import (
     AsOf,
+    Budget,
+    Classes,
     Currency,
     DateFormat,
     Decimal,
     File,
+    FundingRate,
+    GoodFrom,
     InSchema,
     InTable,
+    Intervals,
+    Labels,
+    LimitsFrom,
+    Markup,
+    MinReturn,
     Out,
+    Outside,
+    PeriodOf,
     Profile,
     Separator,
+    Smoothing,
     Source,
     Statements,
+    TargetsOf,
     app,
+    bounds,
     ledger_options,
+    number_or_text,
+    numbers,
     progress,
     say_where,
     settings_of,
 )
-from credit_portfolio.errors import ModelError
 
 
 @app.command()
 def allocate(
     source: Source,
-    statements: Annotated[
-        Path | None, typer.Option(help="Statements of the customers (CSV); no limits without.")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option(help="Total credit in money; today's exposure by default.")
-    ] = None,
+    statements: LimitsFrom = None,
+    budget: Budget = None,
     out: Out = None,
     settings: File = None,
+    labels: Labels = None,
     table: InTable = None,
     schema: InSchema = None,
     profile: Profile = None,
@@ -57,24 +69,29 @@ def allocate(
     statements_date_format: Annotated[
         str | None, typer.Option(help="Format of dates in the statements.")
     ] = None,
-    markup: Annotated[
-        str | None, typer.Option(help="Markup on cost (0.25), or a column that holds it.")
-    ] = None,
-    funding_rate: Annotated[float | None, typer.Option(help="Cost of funds per year.")] = None,
-    period: Annotated[str | None, typer.Option(help="month, quarter or year.")] = None,
+    markup: Markup = None,
+    funding_rate: FundingRate = None,
+    period: PeriodOf = None,
     maturity_days: Annotated[
         int | None, typer.Option(help="Days after its end until a period counts.")
     ] = None,
     min_periods: Annotated[int | None, typer.Option(help="Fewest periods of a customer.")] = None,
-    intervals: Annotated[
-        str | None, typer.Option(help="Edges of the return intervals: -1,0,0.15,0.25")
+    intervals: Intervals = None,
+    good_from: GoodFrom = None,
+    targets: TargetsOf = None,
+    outside: Outside = None,
+    operator: Annotated[
+        str | None,
+        typer.Option(help="How shares and degrees make B: weighted_average, balanced, …"),
     ] = None,
-    good_from: Annotated[int | None, typer.Option(help="First good interval, from 0.")] = None,
-    targets: Annotated[
-        str | None, typer.Option(help="no_worse, or bounds per interval: 0=0.01,4=0.6")
+    smoothing: Smoothing = None,
+    classes: Classes = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Hold each target with this confidence, as 0.95.")
     ] = None,
-    outside: Annotated[
-        str | None, typer.Option(help="Returns outside the edges: error or clip.")
+    min_return: MinReturn = None,
+    max_turnover: Annotated[
+        float | None, typer.Option(help="Most credit to move, as a part of the budget.")
     ] = None,
     risk_model: Annotated[str | None, typer.Option(help="ledoit_wolf or sample.")] = None,
     max_share: Annotated[float | None, typer.Option(help="Largest share of a customer.")] = None,
@@ -95,18 +112,25 @@ def allocate(
             "decimal": statements_decimal,
             "date_format": statements_date_format,
         },
+        labels={"file": None if labels is None else str(labels)},
         returns={
-            "markup": _number_or_text(markup),
+            "markup": number_or_text(markup),
             "funding_rate": funding_rate,
             "period": period,
             "maturity_days": maturity_days,
             "min_periods": min_periods,
         },
         model={
-            "intervals": _numbers("--intervals", intervals),
+            "intervals": numbers("--intervals", intervals),
             "good_from": good_from,
-            "targets": _targets(targets),
+            "targets": bounds(targets),
             "outside": outside,
+            "operator": operator,
+            "smoothing": number_or_text(smoothing),
+            "classes": number_or_text(classes),
+            "confidence": confidence,
+            "min_return": min_return,
+            "max_turnover": max_turnover,
             "risk_model": risk_model,
             "budget": budget,
             "max_share": max_share,
@@ -195,34 +219,3 @@ def limits(
     if len(sheets.rejected):
         typer.echo(job.rejected_statements(sheets, folder))
     say_where(folder)
-
-
-def _targets(text: str | None) -> str | dict[str, float] | None:
-    if text is None or "=" not in text:
-        return text
-    bounds = {}
-    for part in text.split(","):
-        interval, _, bound = part.partition("=")
-        value = _numbers("--targets", bound)
-        bounds[interval.strip()] = value[0] if value else 0.0
-    return bounds
-
-
-def _number_or_text(text: str | None) -> float | str | None:
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _numbers(option: str, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ModelError(
-            f"{option} is {text!r}; expected numbers with commas between, as -1,0,0.15,0.25"
-        ) from error

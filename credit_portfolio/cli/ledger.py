@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal as Exact
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ from credit_portfolio.cli.app import (
     Source,
     app,
     ledger_options,
+    numbers,
     progress,
     say_where,
     settings_of,
@@ -57,7 +59,19 @@ def quality(
     source: Source,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for quality.csv and rejected.csv, or a .xlsx or .json."),
+        typer.Option(
+            "--out",
+            help="Folder for quality.csv, findings.csv and rejected.csv, or a .xlsx or .json.",
+        ),
+    ] = None,
+    examine: Annotated[
+        bool, typer.Option(help="Also compare rows: copies under other numbers, look-alike ids.")
+    ] = True,
+    names: Annotated[
+        str | None, typer.Option(help="Column with the customers' names, to compare them.")
+    ] = None,
+    vat_rates: Annotated[
+        str | None, typer.Option(help="Tax rates to look for among payments: 0.19,0.07")
     ] = None,
     settings: File = None,
     table: InTable = None,
@@ -77,9 +91,10 @@ def quality(
     options = ledger_options(
         profile, as_of, currency, separator, decimal, date_format, table, schema
     )
+    looked = _Look.of(examine, names, vat_rates)
     if out is not None and out.suffix.lower() in _SUFFIXES[1:]:
         with _file(out), progress() as show:
-            ledger = _open(show, source, settings, options)
+            ledger = looked(show, _open(show, source, settings, options))
             q = ledger.quality
             sheets = {
                 "rules": q.rules.set_index("rule"),
@@ -94,9 +109,10 @@ def quality(
         return
     with job.results_folder(out) as folder:
         with progress() as show:
-            ledger = _open(show, source, settings, options)
+            ledger = looked(show, _open(show, source, settings, options))
         if folder is not None:
             write_csv(ledger.quality.rules, folder / "quality.csv", index=False)
+            write_csv(ledger.quality.findings, folder / "findings.csv", index=False)
             job.write_rejected(ledger.quality.rejected, folder / "rejected.csv")
     show_quality(ledger)
     say_where(folder)
@@ -192,6 +208,32 @@ def indicators(
     else:
         tables.show_series(ledger, found, kpi.INDICATORS, rows)
     _say_file(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Whether and how rows are compared with each other."""
+
+    asked: bool
+    names: str | None
+    vat_rates: tuple[Exact, ...]
+
+    @classmethod
+    def of(cls, asked: bool, names: str | None, vat_rates: str | None) -> _Look:
+        given = [o for o, v in (("--names", names), ("--vat-rates", vat_rates)) if v is not None]
+        if given and not asked:
+            raise ModelError(f"{given[0]} is for comparing rows, which --no-examine leaves out")
+        rates = numbers("--vat-rates", vat_rates) or []
+        # By way of text: the rate that was typed, not the binary number nearest to it.
+        return cls(asked, names, tuple(Exact(str(rate)) for rate in rates))
+
+    def __call__(self, show: Show, ledger: Ledger) -> Ledger:
+        from credit_portfolio.ledger.examination import examine
+
+        if not self.asked:
+            return ledger
+        show("comparing the rows")
+        return examine(ledger, names=self.names, vat_rates=self.vat_rates)
 
 
 def _open(show: Show, source: str, file: Path | None, options: dict[str, Any]) -> Ledger:

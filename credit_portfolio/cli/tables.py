@@ -1,4 +1,4 @@
-"""What the ledger's commands print: tables that fit the terminal and add up."""
+"""The shapes of a page, and what the ledger's commands print: tables that fit and add up."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ def figure(value: float, unit: str) -> str:
 
 
 class Page:
-    """Standard output, and the few shapes that it is made of."""
+    """Standard output, or standard error, and the few shapes that it is made of."""
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False)
+    def __init__(self, *, errors: bool = False) -> None:
+        self.console = Console(highlight=False, stderr=errors)
 
     @property
     def width(self) -> int:
@@ -130,6 +130,28 @@ class Page:
         """Print a line under a table."""
         if text:
             self.console.print(Text(text, style=style))
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print a sentence, wrapped at the width of the page; nothing for an empty line."""
+        self.console.print(Text(clean(text) if text else "", style=style))
+
+    def item(self, text: str) -> None:
+        """Print a sentence of a list, set in."""
+        self.console.print(Padding(Text(clean(text)), (0, 0, 0, 2), expand=False))
+
+    def grid(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table of texts: the first column of names, the others of figures."""
+        made = _table()
+        for place, heading in enumerate(headings):
+            made.add_column(
+                heading,
+                justify="right" if place else "left",
+                no_wrap=place > 0,
+                overflow="fold",
+            )
+        for row in rows:
+            made.add_row(*[Text(clean(cell)) for cell in row])
+        self.table(made)
 
     def table(self, made: Table) -> None:
         """Print a table."""
