@@ -20,8 +20,8 @@ _ID = "customer_id"
 def labels_of(ledger: Ledger, settings: Settings) -> pd.DataFrame | None:
     """Return the columns that the model's classes and groups name, by customer.
 
-    A column of the file wins over one of the ledger with the same name. All labels are text, as
-    the keys of a settings file are.
+    Where both have a column, the file's label counts for the customers that it labels, and the
+    ledger's for the others. All labels are text, as the keys of a settings file are.
 
     Returns
     -------
@@ -58,11 +58,13 @@ def labels_of(ledger: Ledger, settings: Settings) -> pd.DataFrame | None:
                 f"classes or groups name the column {column!r}; the ledger and the labels have "
                 f"{listing(known, 20) or 'none'}.{did_you_mean(column, known)}"
             )
-        found[column] = (
-            of_file[column]
-            if column in of_file.columns
-            else _of_ledger(ledger, column, settings.labels.several)
-        )
+        given = pd.Series(dtype=object)
+        if column in of_file.columns:
+            given = of_file[column].dropna()
+        if column in ledger.groups:
+            told = _of_ledger(ledger, column, settings.labels.several, given.index)
+            given = pd.concat([given, told]) if len(given) else told
+        found[column] = given
     return pd.DataFrame(found).rename_axis(_ID)
 
 
@@ -96,8 +98,11 @@ def _read(path: str, separator: str | None) -> pd.DataFrame:
     return result
 
 
-def _of_ledger(ledger: Ledger, column: str, several: str) -> pd.Series[Any]:
-    """Return a customer's one label in a column of his invoices; blank ones say nothing."""
+def _of_ledger(ledger: Ledger, column: str, several: str, settled: pd.Index[Any]) -> pd.Series[Any]:
+    """Return a customer's one label in a column of his invoices; blank ones say nothing.
+
+    Those whose label is settled otherwise are left out.
+    """
     t = ledger.invoices
     told = t.filter(t[column].notnull())
     found = frame_of(
@@ -106,7 +111,7 @@ def _of_ledger(ledger: Ledger, column: str, several: str) -> pd.Series[Any]:
         )
     )
     found["label"] = found["label"].map(_text)
-    found = found[found["label"] != ""]
+    found = found[(found["label"] != "") & ~found[_ID].isin(settled)]
     found["latest"] = pd.to_datetime(found["latest"])
     # Labels that are one text (1 and 1.0, say) are one label.
     found = found.groupby([_ID, "label"])["latest"].max().reset_index()
@@ -126,9 +131,10 @@ def _refuse(doubtful: pd.DataFrame, column: str, several: str) -> None:
     count = doubtful[_ID].nunique()
     day = "on his latest day " if several == "latest" else ""
     way = "" if several == "latest" else 'take the latest with labels.several = "latest", or '
+    who = "1 customer has" if count == 1 else f"{count:,} customers have"
     raise DataError(
-        f"{count:,} customers have several labels {day}in the column {column!r} of the ledger, the "
-        f"first {first[_ID].iloc[0]!r}: {listing(first['label'])}; {way}give one label each in a "
+        f"{who} several labels {day}in the column {column!r} of the ledger, "
+        f"{first[_ID].iloc[0]!r} has {listing(first['label'])}; {way}give one label each in a "
         "file with --labels",
         doubtful.rename(columns={"label": column}),
     )

@@ -112,7 +112,7 @@ def backtest(
     with recorded(record, out) as folder:
         inputs = read_inputs(invoices, statements, settings, record, progress)
         with stage("walking forward", record, progress):
-            found = _walk(inputs, settings)
+            found = _walk(inputs, settings, progress)
         record.status, record.message = "done", found.winners()
         record.results = {"notes": list(found.notes)}
         if folder is not None:
@@ -147,15 +147,15 @@ def _refuse_foresight(settings: Settings) -> None:
         )
 
 
-def _walk(inputs: Inputs, settings: Settings) -> Backtest:
+def _walk(inputs: Inputs, settings: Settings, progress: Progress) -> Backtest:
     s, r = settings.backtest, settings.returns
-    limits: Any = inputs.limits
-    sheets = inputs.sheets
-    if sheets is not None and s.limits == "then":
 
-        def limits(day: dt.date) -> pd.DataFrame:
-            return rate(sheets, settings, as_of=day)
+    def of_day(day: dt.date) -> pd.DataFrame | None:
+        progress(f"walking forward: {day}")
+        return None if inputs.sheets is None else rate(inputs.sheets, settings, as_of=day)
 
+    # A table instead of a function says that all days know it, and a note tells so.
+    limits: Any = of_day if inputs.sheets is None or s.limits == "then" else inputs.limits
     return walk_forward(
         inputs.ledger,
         inputs.model,
