@@ -30,20 +30,25 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
+# Bounds that come from one number by two ways differ by some ulps.
+_SAME = 1e-12
+
 
 def outcome(spec: Specification, panel: ReturnPanel, book: Book, found: Answer) -> Allocation:
     """Lay out the proved answer as tables, prices, reasons and findings."""
     u, program, solution = book.universe, found.program, found.solution
     w = np.zeros(int(u.judged.sum()))
     w[u.eligible[u.judged]] = solution.x
-    by_share = u.limit[u.eligible] / book.budget > spec.max_share
+    by_limit = _by_limit(book, program)
     priced = prices.price_table(
-        program, solution, book.budget, spec.currency, found.kinds, by_share
+        program, solution, book.budget, spec.currency, found.kinds, ~by_limit
     )
     names = [str(name) for name in u.customers[u.eligible]]
-    single = prices.limit_table(program, solution, book.budget, spec.currency, names, ~by_share)
+    single = prices.limit_table(program, solution, book.budget, spec.currency, names, by_limit)
     # In money as it was given, not by way of a share.
-    priced_ones = pd.Index(names).get_indexer([row.removeprefix("limit ") for row in single.index])
+    priced_ones = pd.Index(names).get_indexer(
+        pd.Index([row.removeprefix("limit ") for row in single.index])
+    )
     single["bound"] = u.limit[u.eligible][priced_ones]
     customers = _customers(spec, panel, book, program, solution, w)
     own = distribution_of(book.targets.intervals, book.matrix.values, book.returns, book.risk, w)
@@ -136,12 +141,7 @@ def _customers(
     limit = np.where(np.isinf(u.limit), np.nan, u.limit)
     share = _spread(u.eligible, solution.x, 0.0)
     amount = np.zeros(n)
-    amount[u.eligible] = round_to_unit(
-        solution.x * book.budget,
-        u.floor[u.eligible],
-        np.minimum(u.limit[u.eligible], spec.max_share * book.budget),
-        spec.unit,
-    )
+    amount[u.eligible] = _amounts(spec, book, solution.x)
     held = np.zeros(n) if u.current is None else u.current
     total = held.sum()
     contributions = risk_contributions(book.risk, w)
@@ -149,8 +149,10 @@ def _customers(
     mean = np.nanmean(book.returns, axis=0) if book.returns.size else np.zeros(0)
     periods = pd.Series(panel.observed, index=panel.customers).reindex(u.customers).fillna(0)
     _, price = prices.limit_prices(program, solution, book.budget)
-    money_caps = u.limit[u.eligible] / book.budget <= spec.max_share
-    code, why = reasons.explain(program, solution, book.budget, spec.currency, at_limit=money_caps)
+    by_limit = _by_limit(book, program)
+    code, why = reasons.explain(
+        program, solution, book.budget, spec.currency, by_limit, _own_bounds(spec, book)
+    )
     reason, detail = u.exclusion.copy(), u.detail.copy()
     reason[u.eligible], detail[u.eligible] = code, why
     return pd.DataFrame(
@@ -167,12 +169,38 @@ def _customers(
             ),
             "mean_return": _spread(u.judged, mean, np.nan),
             "periods": periods.to_numpy(dtype=np.int64),
-            "limit_price": _spread(u.eligible, np.where(money_caps, price, 0.0), 0.0),
+            "limit_price": _spread(u.eligible, np.where(by_limit, price, 0.0), 0.0),
             "reason": pd.array(reason, dtype="str"),
             "explanation": pd.array(detail, dtype="str"),
         },
         index=u.customers,
     )
+
+
+def _by_limit(book: Book, program: CreditProgram) -> Mask:
+    """Whose upper bound is his limit: neither the largest share, nor that of a branch."""
+    u = book.universe
+    by_limit: Mask = u.limit[u.eligible] / book.budget <= program.upper * (1.0 + _SAME)
+    return by_limit
+
+
+def _own_bounds(spec: Specification, book: Book) -> tuple[Vector, Vector]:
+    """Shares that floors, limits and the largest share allow, before anything branches."""
+    u = book.universe
+    most = np.minimum(u.limit[u.eligible] / book.budget, spec.max_share)
+    return u.floor[u.eligible] / book.budget, most
+
+
+def _amounts(spec: Specification, book: Book, shares: Vector) -> Vector:
+    """Round to money within the bounds, and to nothing or at least the minimum line."""
+    u = book.universe
+    lower = u.floor[u.eligible]
+    upper = np.minimum(u.limit[u.eligible], spec.max_share * book.budget)
+    if spec.min_line is not None:
+        some = shares * book.budget > 0.5 * spec.min_line
+        lower = np.where(some, np.maximum(lower, spec.min_line), lower)
+        upper = np.where(some, np.maximum(upper, lower), 0.0)
+    return round_to_unit(shares * book.budget, lower, upper, spec.unit)
 
 
 def _evaluation(

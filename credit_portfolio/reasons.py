@@ -26,9 +26,26 @@ _COUNTED = {
     "row": "other conditions",
 }
 
+_LEFT_OUT = (
+    "no share: it would have to be as much as the minimum line or the targets' operator asks for, "
+    "and none is better"
+)
+_HELD = (
+    "{share:.2%} of the credit: held at the minimum line, or where a target changes sides under "
+    "its operator"
+)
+
+# A bound that is this part away from the customer's own is that of a branch.
+_OTHER = 1e-9
+
 
 def explain(
-    program: CreditProgram, solution: Solution, budget: float, currency: str, at_limit: Mask
+    program: CreditProgram,
+    solution: Solution,
+    budget: float,
+    currency: str,
+    at_limit: Mask,
+    own: tuple[Vector, Vector] | None = None,
 ) -> tuple[Texts, Texts]:
     """Reason code and sentence of each eligible customer.
 
@@ -40,6 +57,9 @@ def explain(
     currency : str
     at_limit : ndarray of bool, shape (n,)
         Whether the customer's upper bound is his limit (else the largest share allowed).
+    own : (ndarray, ndarray), optional
+        Least and largest shares before anything branched, where the program is a branch: bounds
+        within them are where a minimum line or a target of another operator holds the share.
 
     Returns
     -------
@@ -49,9 +69,18 @@ def explain(
     low, high = at_bounds(program, solution)
     floor = low & (lower > 0)
     none = low & (lower <= 0)
+    held = _held(program, own, low, high)
+    left_out = held & (upper <= 0)
     codes = np.select(
-        [high & at_limit, high, floor, none],
-        ["at limit", "at largest share", "at floor", "no share"],
+        [left_out, held, high & at_limit, high, floor, none],
+        [
+            "no share",
+            "held by line or target",
+            "at limit",
+            "at largest share",
+            "at floor",
+            "no share",
+        ],
         "between bounds",
     ).astype(object)
     _, price = limit_prices(program, solution, budget)
@@ -61,6 +90,9 @@ def explain(
     texts = np.empty(w.size, dtype=object)
     money = f" {currency}".rstrip()
     for i in range(w.size):
+        if held[i]:
+            texts[i] = _LEFT_OUT if left_out[i] else _HELD.format(share=w[i])
+            continue
         texts[i] = _sentence(
             str(codes[i]),
             w[i],
@@ -73,6 +105,20 @@ def explain(
             cost,
         )
     return codes, texts
+
+
+def _held(program: CreditProgram, own: tuple[Vector, Vector] | None, low: Mask, high: Mask) -> Mask:
+    """Who is at a bound that is not his own."""
+    if own is None:
+        return np.zeros(low.shape, dtype=bool)
+    least, most = own
+    # Where one number is both bounds, either may be the one that is not his own.
+    above = high & (program.upper < most * (1.0 - _OTHER))
+    below = (low | (high & (program.lower >= program.upper))) & (
+        program.lower > least * (1.0 + _OTHER)
+    )
+    held: Mask = above | below
+    return held
 
 
 def best_reach(row: Vector, lower: Vector, upper: Vector, *, lowest: bool) -> float:

@@ -171,6 +171,21 @@ def test_nobody_gets_less_than_the_minimum_line():
     assert model.allocation_.summary["gap"] <= 1e-9
 
 
+def test_a_minimum_line_survives_rounding_and_is_no_limit():
+    allocation = fitted(min_line=300.0, max_share=0.2, unit=350.0).allocation_
+    given = allocation.customers
+    assert ((given["amount"] == 0) | (given["amount"] >= 300)).all()
+    assert given["amount"].sum() == pytest.approx(allocation.summary["budget"])
+    none = given[given["share"] == 0]
+    assert len(none) > 0
+    assert set(none["reason"]) == {"no share"}
+    assert (none["limit_price"] == 0).all()
+    assert not any(f"limit {name}" in allocation.shadow_prices.index for name in none.index)
+    lined = given[given["share"] * allocation.summary["budget"] < 300 + 1e-6].query("share > 0")
+    assert len(lined) > 0
+    assert set(lined["reason"]) == {"held by line or target"}
+
+
 @pytest.mark.parametrize("more", [{"max_turnover": 0.2}, {"objective": "cvar"}])
 def test_what_branches_is_not_combined_in_silence(more):
     with pytest.raises(ModelError, match="branches, and is not solved together with"):
