@@ -73,7 +73,7 @@ def answer(spec: Specification, book: Book) -> Answer:
     program = credit_program(spec, book)
     kinds = ["budget"] + ["target"] * (program.n_rows - 1)
     controls = controls_of(spec, book)
-    if not _is_branching(spec):
+    if not spec.is_branching:
         if controls is None:
             return _plain(spec, book, program, kinds)
         return _controlled(spec, book, program, kinds, controls)
@@ -83,10 +83,6 @@ def answer(spec: Specification, book: Book) -> Answer:
     if stated is None:  # cannot be: something branches
         raise SolverError("nothing branches in a program that was said to branch; report this")
     return _branched(spec, book, base, kinds, stated)
-
-
-def _is_branching(spec: Specification) -> bool:
-    return spec.operator != "weighted_average" or spec.normalise or spec.min_line is not None
 
 
 def _further(controls: Controls | None) -> list[str]:

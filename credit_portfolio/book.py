@@ -81,6 +81,16 @@ class Specification:
     solver: str
     tolerance: float
 
+    @property
+    def is_mixture(self) -> bool:
+        """Whether B is the weighted average, which sums to 1 as it is: normalised or not."""
+        return self.operator == "weighted_average"
+
+    @property
+    def is_branching(self) -> bool:
+        """Whether something that is asked is a choice rather than a row."""
+        return not self.is_mixture or self.min_line is not None
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Book:

@@ -50,7 +50,7 @@ def credit_program(spec: Specification, book: Book) -> CreditProgram:
     among_judged = eligible[u.judged]
     P = book.matrix.values[among_judged]
     upper, lower = book.targets.upper, book.targets.lower
-    kept = _asked(book) & (spec.confidence is None) & _is_plain(spec)
+    kept = _asked(book) & (spec.confidence is None) & spec.is_mixture
     names = np.array(book.targets.intervals.names, dtype=object)[kept]
     return CreditProgram(
         factors=book.risk.factors[:, among_judged],
@@ -92,7 +92,7 @@ def controls_of(spec: Specification, book: Book) -> Controls | None:
 
 def alternatives_of(spec: Specification, book: Book, program: CreditProgram) -> Alternatives | None:
     """Return the program with conditions that branch; None where there are none."""
-    if _is_plain(spec) and spec.min_line is None:
+    if not spec.is_branching:
         return None
     refused = [
         name
@@ -105,12 +105,12 @@ def alternatives_of(spec: Specification, book: Book, program: CreditProgram) -> 
         if given
     ]
     if refused:
-        which = "min_line" if _is_plain(spec) else f"operator={spec.operator!r}"
+        which = "min_line" if spec.is_mixture else f"operator={spec.operator!r}"
         raise ModelError(
             f"{which} branches, and is not solved together with {', '.join(refused)}; leave one out"
         )
     stated = plain(program)
-    if not _is_plain(spec):
+    if not spec.is_mixture:
         asked = _asked(book)
         P = book.matrix.values[book.universe.eligible[book.universe.judged]]
         stated = compose(
@@ -137,11 +137,6 @@ def mean_returns(book: Book) -> Vector:
     """Mean return of each judged customer over his periods, shape (n_judged,)."""
     mean: Vector = np.nanmean(book.returns, axis=0)
     return mean
-
-
-def _is_plain(spec: Specification) -> bool:
-    """Whether the targets are on the weighted average, which needs no branching."""
-    return spec.operator == "weighted_average" and not spec.normalise
 
 
 def _asked(book: Book) -> Mask:

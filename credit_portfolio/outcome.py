@@ -218,7 +218,7 @@ def _evaluation(
     current = np.full_like(b, np.nan) if now is None else operator(now, book.matrix.values)
     pressed = binding.reindex([f"target {name}" for name in intervals.names], fill_value=False)
     low, high = np.full_like(b, np.nan), np.full_like(b, np.nan)
-    if spec.operator == "weighted_average" and not spec.normalise:
+    if spec.is_mixture:
         bands = degree_bands(w, book.smoothing, method="beta")
         low, high = bands.lower, bands.upper
     return pd.DataFrame(

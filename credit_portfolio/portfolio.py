@@ -48,7 +48,8 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         exactly, by branching; the certificate is then that of the last piece, and a finding says
         what was proved.
     normalise : bool, default False
-        Whether B is divided by its sum before it is held against the targets.
+        Whether B is divided by its sum before it is held against the targets; the weighted
+        average sums to 1 as it is.
     smoothing : float or "estimated", default 0
         α: how many periods the pooled row, or that of the class, counts for in each row of P; 0 is
         the plain frequency.

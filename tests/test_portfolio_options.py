@@ -163,6 +163,14 @@ def test_targets_hold_for_the_b_that_is_reported_where_some_have_no_limit(normal
     assert seen["binding"]
 
 
+def test_a_normalised_mixture_is_the_mixture():
+    options = {"targets": {0: 0.06}, "smoothing": 4.0, "confidence": 0.8, "max_turnover": 0.4}
+    plain, normed = fitted(**options), fitted(**options, normalise=True)
+    np.testing.assert_array_equal(shares_of(normed), shares_of(plain))
+    band = normed.allocation_.evaluation["credible_high"]
+    np.testing.assert_array_equal(band, plain.allocation_.evaluation["credible_high"])
+
+
 def test_nobody_gets_less_than_the_minimum_line():
     model = fitted(min_line=300.0, max_share=0.2)
     amounts = model.allocation_.amounts
