@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -46,6 +47,13 @@ CLASS = "class"
 """The column of labels in which the model's own classes stand."""
 
 BUDGET_ROW = "budget"
+# Parameters that are numbers, each with an example for the message.
+_NUMBERS = {
+    "shrinkage": 0.2, "smoothing": 4.0, "confidence": 0.95, "budget": 5_000_000, "max_share": 0.1,
+    "min_line": 1000, "min_return": 0.12, "max_turnover": 0.2, "turnover_cost": 1e-5, "tail": 0.9,
+    "variance_weight": 0.5, "unit": 1.0,
+}  # fmt: skip
+_MAY_BE_NONE = {"shrinkage", "confidence", "budget", "min_line", "min_return", "max_turnover"}
 _PER_CUSTOMER = ("values", "counts", "periods", "squares")  # of the evaluation matrix
 
 
@@ -148,6 +156,7 @@ def read_book(
             f"fit takes a ReturnPanel, not {type(panel).__name__}; ReturnPanel.from_frame "
             "makes one of a table of returns"
         )
+    _check_types(spec)
     operator = operator_named(spec.operator, normalised=spec.normalise)
     intervals = _intervals(spec)
     borrow = _borrows(spec)
@@ -185,6 +194,31 @@ def read_book(
     return Book(universe, returns, matrix, smoothing, classes, table, risk, held, targets, budget)
 
 
+def _check_types(spec: Specification) -> None:
+    """Refuse what is not a number where one is expected; ranges are for those who use it."""
+    for name in _NUMBERS:
+        given: object = getattr(spec, name)
+        left_out = given is None and name in _MAY_BE_NONE
+        named = isinstance(given, str) and name == "smoothing"
+        number = isinstance(given, Real) and not isinstance(given, (bool, np.bool_))
+        if not (left_out or named or number):
+            raise TypeError(f"{name} is {given!r}; expected a number, as {_NUMBERS[name]}")
+    groups: object = spec.groups  # whatever was given, at run time
+    if groups is not None and not (
+        isinstance(groups, Mapping)
+        and all(isinstance(bounds, (Mapping, pd.Series)) for bounds in groups.values())
+    ):
+        raise TypeError(
+            f"groups is {groups!r}; expected a mapping from column to label to cap, as "
+            "{'industry': {'steel': 0.3}}"
+        )
+    if spec.objective == "variance" and spec.variance_weight:
+        raise ModelError(
+            f"variance_weight is {spec.variance_weight}, and the objective is the variance alone; "
+            "leave it out, or take objective='cvar'"
+        )
+
+
 def _intervals(spec: Specification) -> ReturnIntervals:
     if isinstance(spec.intervals, ReturnIntervals):
         if spec.good_from not in (None, spec.intervals.good_from):
@@ -218,16 +252,41 @@ def _labels(labels: Labels | None, judged: pd.Index[Any]) -> pd.DataFrame | None
             f"labels is a {type(labels).__name__}; expected a DataFrame indexed by customer_id, or "
             "a mapping from column to a Series indexed so"
         )
-    table = pd.DataFrame(labels) if isinstance(labels, pd.DataFrame) else pd.DataFrame(dict(labels))
-    table.index = pd.Index([str(name) for name in table.index], dtype="str")
-    doubled = table.index[table.index.duplicated()].unique()
-    if len(doubled):
-        raise DataError(f"labels has customers more than once: {listing(doubled)}; keep one row")
+    if isinstance(labels, Mapping):
+        columns = {name: _column(name, column) for name, column in labels.items()}
+        table = pd.DataFrame(columns)
+    else:
+        table = pd.DataFrame(labels)
+    table.index = _ids("labels", table.index)
     if CLASS in table.columns:
         raise ModelError(
             f"labels has a column {CLASS!r}, which is kept for the model's own classes; rename it"
         )
+    if table.shape[1] and not table.index.isin(judged).any():
+        raise DataError(
+            f"no customer has both labels and a history: labels name {listing(table.index, 3)}, "
+            f"the history {listing(judged, 3)}; index labels by customer_id (text, leading zeros)"
+        )
     return table.reindex(judged)
+
+
+def _column(name: str, column: object) -> pd.Series[Any]:
+    if not isinstance(column, (pd.Series, Mapping)):
+        raise TypeError(
+            f"the column {name!r} of labels is a {type(column).__name__}; expected a Series or a "
+            "mapping with a customer_id for each label"
+        )
+    series: pd.Series[Any] = pd.Series(column, dtype=object)
+    return series.set_axis(_ids(f"the column {name!r} of labels", series.index))
+
+
+def _ids(where: str, index: pd.Index[Any]) -> pd.Index[Any]:
+    """Return ids as text, each once."""
+    ids = pd.Index([str(name) for name in index], dtype="str")
+    doubled = ids[ids.duplicated()].unique()
+    if len(doubled):
+        raise DataError(f"{where} has customers more than once: {listing(doubled)}; keep one row")
+    return ids
 
 
 def _history(panel: ReturnPanel, judged: pd.Index[Any]) -> tuple[Matrix, Matrix]:
@@ -288,14 +347,14 @@ def _classes(
                 + f"; pass labels= with that column.{did_you_mean(wanted, known)}"
             )
         return classes_by_label(labels[wanted], judged, origin=wanted)
-    if isinstance(wanted, bool) or not isinstance(wanted, int):
+    if isinstance(wanted, bool) or not isinstance(wanted, Integral):
         raise ModelError(
             f"classes is {wanted!r}; expected a column of labels, a number of profiles, or None"
         )
     # Profiles of few periods are luck: at least one period of the pool goes into each.
     strength = spec.smoothing if isinstance(spec.smoothing, str) else max(spec.smoothing, 1.0)
     rows = _smoothed(counted, strength, None).values
-    return classes_by_profile(rows, wanted, counted.centres)
+    return classes_by_profile(rows, int(wanted), counted.centres)
 
 
 def _smoothed(

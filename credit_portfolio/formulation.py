@@ -178,6 +178,11 @@ def _robust(spec: Specification, book: Book) -> tuple[RobustRow, ...]:
             f"confidence={spec.confidence} needs smoothing above 0, or 'estimated': the plain "
             "frequencies of customers who never lost have no spread, and those are chosen"
         )
+    if np.isnan(book.targets.bounds).all():
+        raise ModelError(
+            f"confidence={spec.confidence} is asked for, and no interval has a target that could "
+            "hold with it; give targets, or leave it out"
+        )
     intervals, among = book.targets.intervals, book.universe.eligible[book.universe.judged]
     numbers = robust_numbers(book.smoothing, spec.confidence)
     mean = numbers.cautious_mean(intervals.good)[among]

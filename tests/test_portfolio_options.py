@@ -253,6 +253,50 @@ def test_newcomers_are_judged_by_their_class_and_marked():
     assert any("too few periods" in finding for finding in model.allocation_.findings)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"confidence": "0.95"}, TypeError, "confidence is '0.95'; expected a number"),
+        ({"smoothing": None}, TypeError, "smoothing is None; expected a number"),
+        ({"smoothing": True}, TypeError, "smoothing is True; expected a number"),
+        ({"min_line": [1]}, TypeError, r"min_line is \[1\]; expected a number"),
+        ({"max_turnover": "x"}, TypeError, "max_turnover is 'x'; expected a number"),
+        ({"groups": "industry"}, TypeError, "groups is 'industry'; expected a mapping"),
+        ({"groups": {"industry": 0.3}}, TypeError, "expected a mapping from column to label"),
+        ({"variance_weight": 1.0}, ModelError, "the objective is the variance alone"),
+        ({"confidence": 0.9, "smoothing": 2.0}, ModelError, "no interval has a target"),
+    ],
+)
+def test_parameters_that_say_nothing_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        fitted(**options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (LABELS.reset_index(drop=True), DataError, "no customer has both labels and a history"),
+        ({"industry": ["food"] * 30}, TypeError, "column 'industry' of labels is a list"),
+        (
+            {
+                "industry": pd.concat([LABELS["industry"], LABELS["industry"].iloc[:2]]),
+                "grade": LABELS["grade"],
+            },
+            DataError,
+            "column 'industry' of labels has customers more than once: 'C00', 'C01'",
+        ),
+    ],
+)
+def test_labels_that_belong_to_nobody_are_refused(labels, error, message):
+    model = cp.CreditPortfolio(EDGES, 2, targets={}, classes="industry", smoothing=2.0)
+    with pytest.raises(error, match=message):
+        model.fit(panel_of(), current=current_of(), labels=labels)
+
+
+def test_a_number_of_classes_may_come_from_numpy():
+    assert fitted(classes=np.int64(3), smoothing=2.0).classes_.n_classes == 3
+
+
 def test_newcomers_need_smoothing():
     with pytest.raises(ModelError, match="needs smoothing above 0"):
         fitted(newcomers="borrow")
