@@ -162,13 +162,15 @@ def _branched(
     if found.status is BranchStatus.INFEASIBLE:
         solution = solve(base, spec.solver, tolerance=spec.tolerance)
         _refuse(spec, book, base, kinds, solution)  # where budget, limits and groups conflict
-        names = ", ".join(found.conflict) or "the targets under this operator, or the minimum line"
+        names = ", ".join(found.conflict) or _what_branches(spec)
         raise InfeasibleError(
-            f"{found.message}; in conflict: {names}; loosen one of them, or lower min_line",
+            f"no allocation meets all conditions: {names} cannot be met together with budget, "
+            f"limits and floors (proved by cases: {found.message}); loosen {_what_branches(spec)}, "
+            "or raise limits",
             conflict=tuple(found.conflict),
         )
     if found.solution is None or found.program is None or found.solution.status != "optimal":
-        raise SolverError(f"no certified answer: {found.message}; loosen targets or min_line")
+        raise SolverError(f"no certified answer: {found.message}; loosen {_what_branches(spec)}")
     note = found.message
     if found.status is BranchStatus.BOUND:
         note += f"; the shares are allowed, and at most {found.gap:.2%} from the optimum"
@@ -185,6 +187,12 @@ def _branched(
         (note, prices),
         whole=False,
     )
+
+
+def _what_branches(spec: Specification) -> str:
+    asked = [] if spec.is_mixture else [f"the targets under {spec.operator!r}"]
+    asked += [] if spec.min_line is None else [f"the minimum line of {spec.min_line:,.2f}"]
+    return " and ".join(asked)
 
 
 def _refuse(

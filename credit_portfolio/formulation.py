@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from credit_portfolio.book import BUDGET_ROW
-from credit_portfolio.errors import ModelError
+from credit_portfolio.errors import InfeasibleError, ModelError
 from credit_portfolio.evaluation.credible import robust_numbers
 from credit_portfolio.program.alternatives import Alternatives, plain
 from credit_portfolio.program.composition import compose
@@ -128,6 +128,14 @@ def alternatives_of(spec: Specification, book: Book, program: CreditProgram) -> 
         return stated
     if not 0 < spec.min_line < np.inf:
         raise ModelError(f"min_line is {spec.min_line}; expected money above 0, or None")
+    most = float(program.upper.max()) * book.budget
+    if spec.min_line > most:
+        raise InfeasibleError(
+            f"min_line is {spec.min_line:,.2f}, and the most that any customer may get is "
+            f"{most:,.2f}: nobody could get a share; lower it, or raise limits or max_share",
+            conflict=("min_line", "limits"),
+            shortfall=spec.min_line - most,
+        )
     least = np.zeros(stated.program.n_customers)
     least[: stated.n_shares] = spec.min_line / book.budget
     return replace(stated, least=least)

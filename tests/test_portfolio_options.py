@@ -163,6 +163,16 @@ def test_targets_hold_for_the_b_that_is_reported_where_some_have_no_limit(normal
     assert seen["binding"]
 
 
+def test_a_line_or_a_target_that_nobody_can_meet_is_told_by_its_name():
+    with pytest.raises(InfeasibleError, match=r"min_line is 9,000\.00, and the most .* is 1,1"):
+        fitted(min_line=9000.0)
+    with pytest.raises(InfeasibleError, match=r"loosen the minimum line of 1,100\.00, or"):
+        fitted(min_line=1100.0)  # hardly anybody has such a limit
+    with pytest.raises(InfeasibleError, match=r"loosen the targets under 'balanced', or") as told:
+        fitted(operator="balanced", targets={0: 0.0, 3: 0.99})
+    assert "line" not in str(told.value)
+
+
 def test_a_normalised_mixture_is_the_mixture():
     options = {"targets": {0: 0.06}, "smoothing": 4.0, "confidence": 0.8, "max_turnover": 0.4}
     plain, normed = fitted(**options), fitted(**options, normalise=True)
