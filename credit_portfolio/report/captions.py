@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from credit_portfolio.report.price_words import priced_conditions
 from credit_portfolio.report.words import (
@@ -26,8 +28,14 @@ from credit_portfolio.report.words import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from credit_portfolio.allocation import Allocation
+
+    Matrix = NDArray[np.float64]
+
+# Shares of whole periods, written and read again, differ by the rounding of the last digit.
+_ROUNDED = 1e-9
 
 MIXTURE = (
     "B is a mixture: the chance that a unit of credit picked at random lands in an interval.",
@@ -75,10 +83,10 @@ def profiles_words(a: Allocation, most: int) -> str:
         else "Each row is a customer. The number in a cell adds up the degrees to which the "
         "periods' returns lie in the interval"
     )
-    text += (
-        "; the colour is the frequency p that the evaluation uses, drawn towards that of the "
-        "customer's class where few periods are known."
-    )
+    text += "; the colour is the frequency p that the evaluation uses"
+    if _is_smoothed(shown, counts, a.evaluation.index):
+        text += ", drawn towards that of the customer's class where few periods are known"
+    text += "."
     total = len(a.profiles)
     if total > len(shown):
         text += f" Of {total:,} customers with a row, the {len(shown):,} largest amounts are shown."
@@ -91,6 +99,14 @@ def profiles_words(a: Allocation, most: int) -> str:
             f"{'his' if borrowed == 1 else 'their'} own: the row of the class stands in."
         )
     return text
+
+
+def _is_smoothed(shown: pd.DataFrame, counts: Matrix, names: pd.Index[Any]) -> bool:
+    """Whether p is anything but the plain part of the periods, where there are any of his own."""
+    own = ~shown["borrowed"].to_numpy(dtype=bool)
+    plain = counts[own] / counts[own].sum(axis=1, keepdims=True)
+    p = shown[list(names)].to_numpy(dtype=float)[own]
+    return not np.allclose(p, plain, rtol=0.0, atol=_ROUNDED)
 
 
 def prices_words(a: Allocation, most: int) -> str:

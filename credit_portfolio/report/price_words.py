@@ -19,6 +19,8 @@ _VISIBLE_ROOM = 0.00005
 IN_PERCENT = ("target", "group", "return")
 _IN_MONEY = ("budget", "limit", "group amount")
 
+RETURN_PART = 0.1
+"""Part of a point by which a least return is moved: a whole one is far beyond where it holds."""
 _SHORT = 20
 MOST_CONDITIONS = 20
 """Conditions of the picture; the table says the rest."""
@@ -53,7 +55,9 @@ def priced_conditions(a: Allocation) -> pd.DataFrame:
     table = pd.concat([general, dearest_limits(a)])
     if "standard_deviation_less" not in table.columns:  # allocations of older versions
         table = table.assign(standard_deviation_less=-table["standard_deviation"])
-    part = (table["bound"].map(limit_step) / MONEY_STEP).where(table["kind"] == "limit", 1.0)
+    kind = table["kind"]
+    part = (table["bound"].map(limit_step) / MONEY_STEP).where(kind == "limit", 1.0)
+    part = part.where(kind != "return", RETURN_PART)
     table = table.assign(
         more=table["standard_deviation"] * part, less=table["standard_deviation_less"] * part
     )
@@ -84,6 +88,8 @@ def short_condition(row: Any) -> str:
 
 def step_words(row: Any, a: Allocation) -> str:
     """Return the bound of a condition and the step that it is moved by, for beside a picture."""
+    if row.kind == "return":
+        return f"{percent(row.bound)} ± {RETURN_PART} point"
     if row.kind in IN_PERCENT:
         return f"{percent(row.bound)} ± 1 point"
     if row.kind not in _IN_MONEY:
@@ -161,7 +167,9 @@ def _row_price(row: Any, a: Allocation) -> str:
     less = float(getattr(row, "standard_deviation_less", -more))
     name = plain_label(str(row.Index).removesuffix(" (amount)"))
     step = "one percentage point"
-    if row.kind == "group amount":
+    if row.kind == "return":
+        step, more, less = "a tenth of a percentage point", RETURN_PART * more, RETURN_PART * less
+    elif row.kind == "group amount":
         step = f"{number(MONEY_STEP)} {a.summary.get('currency') or ''}".rstrip()
     elif row.kind not in IN_PERCENT:
         step = f"{POINT}"

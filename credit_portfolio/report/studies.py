@@ -63,7 +63,8 @@ def swept_phrase(frontier: Frontier, value: float, currency: str = "") -> str:
         return f"a budget of {number(value)} {currency}".rstrip()
     if name.startswith("credit in "):
         return f"{percent(value, 2)} of the {name}"
-    return f"{name} of {percent(value, 2)}"
+    article = "an " if name == "expected return" else ""
+    return f"{article}{name} of {percent(value, 2)}"
 
 
 def reference_places(frontier: Frontier) -> pd.Series[float]:

@@ -61,6 +61,14 @@ def test_the_words_on_p_count_the_rows_and_those_of_a_class(judged) -> None:
     assert "adds up the degrees" in captions.profiles_words(replace(judged, profiles=fuzzy), 40)
 
 
+def test_plain_frequencies_are_not_said_to_be_drawn_to_a_class(judged) -> None:
+    assert "drawn towards" in captions.profiles_words(judged, 40)
+    names = list(judged.evaluation.index)
+    plain = judged.profiles.copy()
+    plain[names] = plain[[f"{name} (periods)" for name in names]].to_numpy() / 12
+    assert "drawn towards" not in captions.profiles_words(replace(judged, profiles=plain), 40)
+
+
 def test_the_words_on_prices_name_the_dearest_and_count_the_free(plain) -> None:
     text = captions.prices_words(plain, 1)
     table = plain.shadow_prices

@@ -89,11 +89,11 @@ def test_other_conditions_are_priced_on_both_sides(plain) -> None:
         f"12.0 EUR; down would raise {deviation} 13.0 EUR.",
         f"Moving the bound of group a by 10,000 EUR: up would lower {deviation} 3.00 EUR; "
         f"down would raise {deviation} 3.50 EUR.",
-        "Moving the bound of expected return by one percentage point: up cannot be met; down "
-        f"would lower {deviation} 4.00 EUR.",
+        "Moving the bound of expected return by a tenth of a percentage point: up cannot be met; "
+        f"down would lower {deviation} 0.400 EUR.",
         f"Moving the bound of mine by 0.01: up would raise {deviation} 2.00 EUR; down would "
         f"lower {deviation} 2.00 EUR.",
-        "Not binding: one percentage point more or less changes nothing.",
+        "Not binding: a tenth of a percentage point more or less changes nothing.",
     ]
 
 
@@ -144,6 +144,17 @@ def test_a_small_limit_is_priced_by_no_more_than_itself(plain) -> None:
     small = limits.assign(bound=500.0)
     found = price_words.priced_conditions(replace(plain, shadow_prices=small))
     assert found["more"].iloc[0] == pytest.approx(limits["standard_deviation"].iloc[0] / 20)
+
+
+def test_a_least_return_is_priced_by_a_tenth_of_a_point(plain) -> None:
+    row = plain.shadow_prices.head(1).rename(index={"budget": "expected return"})
+    row = row.assign(kind="return", standard_deviation=50.0, standard_deviation_less=-40.0)
+    a = replace(plain, shadow_prices=row)
+    found = price_words.priced_conditions(a)
+    assert found[["more", "less"]].to_numpy().tolist() == [[5.0, -4.0]]
+    said = price_words.price_sentence(next(words.rows_of(row)), {}, plain)
+    assert "by a tenth of a percentage point: up would raise" in said
+    assert "5.00 EUR; down would lower" in said
 
 
 def test_without_prices_of_a_step_less_the_other_side_is_the_mirror(plain) -> None:

@@ -36,7 +36,8 @@ _LOOKS = {
     "sales-proportional": (OWN, "dot", "triangle-up"),
     "limit-proportional": (PURPLE, "dashdot", "x"),
 }
-_MOST_DAYS = 7  # named below the picture: more would overlap on a narrow page
+_PANEL = 205  # pixels: three of them fit on a sheet of A4 with their words
+_MOST_DAYS = 6  # named below the picture: more would overlap on a narrow page
 _OTHER = (INK, "longdash", "circle-open")
 
 
@@ -69,7 +70,7 @@ def backtest_figure(backtest: Backtest) -> Figure:
     drawn.append(("Credit that fell in bad intervals", _wide(backtest, "bad_share")))
     figure = panels(
         "What each way to share out credit earned",
-        [230] * len(drawn),
+        [_PANEL] * len(drawn),
         between=46,
         around=170,
         shared_xaxes=True,
