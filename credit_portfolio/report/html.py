@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 _JSON_ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
+# Pixels at the top of a picture for its button, which would lie over the legend.
+_BUTTONS = 24
+
+
 @dataclass(frozen=True, slots=True)
 class _Picture:
     """A picture's place on the page; its data travel apart, as JSON."""
@@ -209,7 +213,10 @@ def _pictures(a: Allocation, ageing: pd.DataFrame | None, studied: _Studies) -> 
 def _picture(name: str, figure: Any, sentence: str) -> _Picture:
     """Take the title out of the figure: on the page it is a heading."""
     title = figure.layout.title.text
-    figure.update_layout(title_text=None, margin_t=10, height=figure.layout.height - 40)
+    height = figure.layout.height - plots.TITLE + _BUTTONS
+    figure.update_layout(
+        title_text=None, margin_t=_BUTTONS, height=height, legend_y=1.0 - _BUTTONS / height
+    )
     return _Picture(name, title, sentence, figure.layout.height, figure.to_json())
 
 

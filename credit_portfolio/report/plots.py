@@ -42,6 +42,9 @@ PALE = "#E4E9EE"
 
 LABEL = 18
 """Characters of an id beside an axis."""
+TITLE = 44
+"""Pixels that the title takes at the top."""
+_HEADING = 26
 ROW = 24
 """Pixels of a customer's row."""
 _FONT = (
@@ -105,6 +108,8 @@ def panels(title: str, heights: Sequence[int], *, between: int, around: int, **o
 def styled(figure: Any, title: str, height: int) -> Any:
     """Give a picture the common look."""
     figure.update_layout(template=_template(), title_text=title, height=height)
+    # The legend hangs below the title, and pushes the plot down by as many lines as it takes.
+    figure.update_layout(legend_y=1.0 - TITLE / height)
     return figure
 
 
@@ -127,16 +132,26 @@ def _template() -> Any:
     return go.layout.Template(
         layout={
             "font": {"family": _FONT, "size": 13, "color": INK},
-            "title": {"x": 0, "xref": "paper", "font": {"size": 17}},
+            "title": {
+                "x": 0,
+                "xref": "paper",
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "pad": {"t": 14},
+                "automargin": True,
+                "font": {"size": 17},
+            },
             "paper_bgcolor": "white",
             "plot_bgcolor": "white",
-            "margin": {"l": 10, "r": 16, "t": 70, "b": 10},
+            "margin": {"l": 10, "r": 16, "t": TITLE, "b": 10},
             "legend": {
                 "orientation": "h",
                 "x": 0,
                 "xanchor": "left",
                 "y": 1,
-                "yanchor": "bottom",
+                "yref": "container",
+                "yanchor": "top",
                 "font": {"size": 12},
                 "itemclick": False,
                 "itemdoubleclick": False,
@@ -160,15 +175,16 @@ def hatched(shape: str) -> dict[str, Any]:
 
 
 def headings(figure: Any, texts: Sequence[str]) -> None:
-    """Write a heading over each panel, and move the legend above the first."""
-    inner = figure.layout.height - HEADED
-    for number, text in enumerate(texts, start=1):
-        axis = "" if number == 1 else str(number)
+    """Write a heading over each panel, with room for the first one above it."""
+    axes = sorted(figure.select_yaxes(), key=lambda axis: -axis.domain[1])
+    part = 1.0 - _HEADING / (figure.layout.height - _AROUND)
+    for axis, text in zip(axes, texts, strict=True):
+        axis.domain = [part * end for end in axis.domain]
         figure.add_annotation(
             xref="paper",
             x=0,
             xanchor="left",
-            yref=f"y{axis} domain",
+            yref=f"{axis.plotly_name.replace('axis', '')} domain",
             y=1,
             yanchor="bottom",
             yshift=4,
@@ -177,11 +193,10 @@ def headings(figure: Any, texts: Sequence[str]) -> None:
             align="left",
             font={"size": 13},
         )
-    figure.update_layout(legend_y=1.0 + 26.0 / inner)
 
 
-HEADED = 170
-"""Pixels that title, legend, the first heading and the lowest axis of panels take."""
+# Pixels that title, one line of legend, and the lowest axis of panels take.
+_AROUND = 130
 
 
 def customer_axis(

@@ -17,6 +17,7 @@ from credit_portfolio.report import (
     risk_figure,
     shares_figure,
 )
+from credit_portfolio.report.plots import TITLE
 from credit_portfolio.report.price_words import priced_conditions
 
 PICTURES = [
@@ -256,3 +257,15 @@ def test_drawing_changes_no_template_of_plotly(plain) -> None:
     before = plotly.io.templates.default, set(plotly.io.templates)
     evaluation_figure(plain)
     assert (plotly.io.templates.default, set(plotly.io.templates)) == before
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda f: f.__name__)
+def test_title_legend_and_heads_do_not_overlap(picture, judged) -> None:
+    """The legend hangs from a place in pixels and pushes the plot down; the title stays above."""
+    layout = picture(judged).layout
+    legend = layout.template.layout.legend.update(layout.legend)
+    assert (legend.yref, legend.yanchor) == ("container", "top")
+    assert (1 - legend.y) * layout.height == pytest.approx(TITLE)
+    if layout.xaxis.side == "top":
+        lines = 1 + max(text.count("<br>") for text in layout.xaxis.ticktext)
+        assert layout.margin.t >= TITLE + 14 * lines

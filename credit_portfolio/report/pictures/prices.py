@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from credit_portfolio.allocation import Allocation
     from credit_portfolio.report.plots import Figure
 
-_ROW = 40  # pixels of a condition: two bars, and two lines of text beside them
+_ROW = 38  # pixels of a condition: two bars, and two lines of text beside them
 # Room for the numbers at the ends of the bars, as parts of the widest.
 _ROOM = 0.28
 

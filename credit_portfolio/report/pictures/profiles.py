@@ -11,6 +11,7 @@ from credit_portfolio.errors import ModelError
 from credit_portfolio.report.plots import (
     INK,
     LABEL,
+    TITLE,
     escaped,
     graph_objects,
     named_rows,
@@ -39,6 +40,7 @@ _ROW = 18  # pixels of a customer's row: forty of them fit on a sheet of A4 with
 _BLUES = ("#FFFFFF", "#E3EEF9", "#C3DBF1", "#9CC5EA", "#74B0E2", "#4F9BD9")
 _FOOT = 70  # pixels of the scale below
 _HEAD = 88  # pixels of the names above
+_LINE = 15  # pixels of one line of them
 
 
 def profiles_figure(allocation: Allocation, most: int = LARGEST_PROFILES) -> Figure:
@@ -118,7 +120,10 @@ def profiles_figure(allocation: Allocation, most: int = LARGEST_PROFILES) -> Fig
         ticklen=3,
         tickfont={"size": 11},
     )
-    figure.update_layout(hovermode="closest", showlegend=False, margin_b=_FOOT)
+    lines = 1 + max(head.count("<br>") for head in heads)
+    figure.update_layout(
+        hovermode="closest", showlegend=False, margin_t=TITLE + _LINE * lines, margin_b=_FOOT
+    )
     _line_before_good(figure, e)
     return figure
 
