@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -494,3 +495,23 @@ def test_repairs_of_a_settings_file_are_those_of_the_library(
     assert written == expected
     assert content["rows_rejected"] == found.rows_rejected > 0
     assert {"due_date_from_terms", "merged_customers"} <= written.keys()
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["allocate", "frontier", "backtest", "quality"])
+def test_the_help_of_a_command_loads_no_part_of_the_work(command: str) -> None:
+    script = (
+        "import sys\n"
+        "from credit_portfolio.cli import main\n"
+        f"sys.argv = ['credit-portfolio', {command!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "slow = {'numpy', 'pandas', 'ibis', 'sklearn', 'scipy', 'credit_portfolio.job'}\n"
+        "print('loaded', sorted(slow & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded []"

@@ -28,6 +28,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.Exit:  # the end of --help, which is a RuntimeError and needs nothing of ours
+            raise
         except (KeyboardInterrupt, RuntimeError) as error:
             from credit_portfolio.job import is_interrupt
 
