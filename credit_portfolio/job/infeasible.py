@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from credit_portfolio.returns.panel import ReturnPanel
 
 _TITLE = "No allocation meets all conditions"
+_DASH = "–"
 _JSON, _PAGE = "infeasible.json", "infeasible.html"
 # Columns of the table that are parts of the budget (a return: of cost), shown as percentages.
 _PARTS = ("bound", "within", "needed", "move", "relaxed", "reached")
@@ -165,8 +166,11 @@ def _page(sentences: Sequence[str], table: pd.DataFrame | None) -> str:
     items = "".join(f"<li>{html.escape(line)}</li>" for line in sentences)
     rows = ""
     if table is not None:
-        shown = table.assign(**{name: table[name].map(_percent) for name in _PARTS})
-        rows = shown.to_html(index=False, border=0, escape=True)
+        shown = table.assign(
+            **{name: table[name].map(_percent) for name in _PARTS},
+            in_conflict=table["in_conflict"].map({True: "yes", False: "no"}),
+        ).rename(columns=lambda name: str(name).replace("_", " "))
+        rows = shown.to_html(index=False, border=0, escape=True, na_rep=_DASH)
         rows += "<p>Bounds in per cent of the budget; an expected return in per cent of cost.</p>"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -176,7 +180,7 @@ def _page(sentences: Sequence[str], table: pd.DataFrame | None) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:,.4f} %" if math.isfinite(value) else "–"
+    return f"{100 * value:,.4f} %" if math.isfinite(value) else _DASH
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
