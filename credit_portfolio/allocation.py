@@ -45,7 +45,8 @@ class Allocation:
         ``limit`` (money, NaN for none), ``limit_use`` (amount / limit), ``current_share``,
         ``current_amount``, ``change`` (money), ``risk_share`` (part of the variance),
         ``mean_return``, ``periods`` (observed), ``limit_price`` (money of standard deviation per
-        10,000 more of limit, 0 or less), ``reason`` (a code), ``explanation`` (a sentence).
+        10,000 more of limit, 0 or less; NaN where
+        the variance was not minimised), ``reason`` (a code), ``explanation`` (a sentence).
     evaluation : pandas.DataFrame
         One row per interval, index ``interval``: ``kind`` (bad, good), ``target`` (NaN: free),
         ``proposed`` and ``current`` (B), ``slack`` (room to the target), ``binding``,
@@ -61,7 +62,7 @@ class Allocation:
         minimum per step more: of the return, and in money on the budget), ``variance_less`` and
         ``standard_deviation_less`` (per step less). The two differ in more than sign where several
         conditions hold at once and depend on each other; NaN where such a step leaves nothing
-        feasible.
+        feasible, and where a finding says that there is no price.
     periods : pandas.DataFrame
         Return of the proposed and the current portfolio in each period of the panel.
     summary : dict

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Bounds that come from one number by two ways differ by some ulps.
 _SAME = 1e-12
+# A degree this near to its target has reached it: certificates leave a billionth of a share.
+_REACHED = 1e-9
 
 
 def outcome(spec: Specification, panel: ReturnPanel, book: Book, found: Answer) -> Allocation:
@@ -56,7 +58,9 @@ def outcome(spec: Specification, panel: ReturnPanel, book: Book, found: Answer) 
     return Allocation(
         customers=customers,
         evaluation=_evaluation(spec, book, w, periods, priced["binding"], own),
-        shadow_prices=_without_prices(spec, pd.concat([priced, single])),
+        shadow_prices=_without_prices(
+            pd.concat([priced, single]), [rows for rows, _ in _unpriced(spec, book, program)]
+        ),
         periods=periods,
         profiles=_profiles(book),
         summary=_summary(spec, panel, book, found, customers, w, own),
@@ -69,6 +73,9 @@ def outcome(spec: Specification, panel: ReturnPanel, book: Book, found: Answer) 
 def _findings(spec: Specification, book: Book, found: Answer) -> list[str]:
     """Return what a reader has to know of the answer before using it."""
     told = list(found.notes)
+    told += [why for rows, why in _unpriced(spec, book, found.program) if rows]
+    if spec.turnover_cost:
+        told.append("shadow prices are of the variance and the costs of moving together")
     if found.solution.unique is False:
         told.append(
             "other shares reach the same variance; of all of them the smallest norm is taken"
@@ -104,13 +111,35 @@ def _findings(spec: Specification, book: Book, found: Answer) -> list[str]:
     return told
 
 
-def _without_prices(spec: Specification, table: pd.DataFrame) -> pd.DataFrame:
-    """Blank the prices where the objective is not the variance that they are in."""
-    if spec.objective == "variance":
-        return table
+def _unpriced(spec: Specification, book: Book, program: CreditProgram) -> list[tuple[str, str]]:
+    """Return the conditions whose multiplier is no price, by how their names begin, and why."""
+    found = []
+    if spec.objective != "variance":
+        found.append(("", "shadow prices are of the variance, which was not minimised"))
+    if spec.max_turnover is not None or spec.turnover_cost:
+        found.append(
+            ("budget", "the budget has no price: today's shares are parts of it and move with it")
+        )
+    if not spec.is_mixture:
+        least, _ = _own_bounds(spec, book)
+        line = 0.0 if spec.min_line is None else spec.min_line / book.budget
+        if (program.lower > np.maximum(least, line) * (1.0 + _SAME)).any():
+            found.append(
+                ("budget", "the budget has no price: degrees that shares are held at move with it")
+            )
+        if spec.normalise:
+            found.append(
+                ("target ", "normalised targets have no prices: they bind ratios of degrees")
+            )
+    return found
+
+
+def _without_prices(table: pd.DataFrame, beginnings: list[str]) -> pd.DataFrame:
+    """Blank the prices of conditions whose names begin so."""
     blank = table.copy()
+    which = np.array([str(name).startswith(tuple(beginnings)) for name in blank.index], dtype=bool)
     for name in ("variance", "standard_deviation"):
-        blank[[name, f"{name}_less"]] = np.nan
+        blank.loc[which, [name, f"{name}_less"]] = np.nan
     return blank
 
 
@@ -148,10 +177,21 @@ def _customers(
     variance = contributions.sum()
     mean = np.nanmean(book.returns, axis=0) if book.returns.size else np.zeros(0)
     periods = pd.Series(panel.observed, index=panel.customers).reindex(u.customers).fillna(0)
-    _, price = prices.limit_prices(program, solution, book.budget)
+    risk_share = contributions / variance if variance > 0 else contributions
     by_limit = _by_limit(book, program)
+    price = np.full(solution.x.shape, np.nan)
+    if spec.objective == "variance":
+        _, price = prices.limit_prices(program, solution, book.budget)
+        price = np.where(by_limit, price, 0.0)
     code, why = reasons.explain(
-        program, solution, book.budget, spec.currency, by_limit, _own_bounds(spec, book)
+        program,
+        solution,
+        book.budget,
+        spec.currency,
+        by_limit,
+        price,
+        risk_share[u.eligible[u.judged]],
+        _own_bounds(spec, book),
     )
     reason, detail = u.exclusion.copy(), u.detail.copy()
     reason[u.eligible], detail[u.eligible] = code, why
@@ -164,12 +204,10 @@ def _customers(
             "current_share": held / total if total > 0 else np.zeros(n),
             "current_amount": held,
             "change": amount - held,
-            "risk_share": _spread(
-                u.judged, contributions / variance if variance > 0 else contributions, 0.0
-            ),
+            "risk_share": _spread(u.judged, risk_share, 0.0),
             "mean_return": _spread(u.judged, mean, np.nan),
             "periods": periods.to_numpy(dtype=np.int64),
-            "limit_price": _spread(u.eligible, np.where(by_limit, price, 0.0), 0.0),
+            "limit_price": _spread(u.eligible, price, 0.0),
             "reason": pd.array(reason, dtype="str"),
             "explanation": pd.array(detail, dtype="str"),
         },
@@ -217,6 +255,9 @@ def _evaluation(
     now = book.current
     current = np.full_like(b, np.nan) if now is None else operator(now, book.matrix.values)
     pressed = binding.reindex([f"target {name}" for name in intervals.names], fill_value=False)
+    slack = np.where(intervals.good, proposed - b, b - proposed)
+    if spec.operator.startswith("main_factor"):
+        pressed = pressed | (slack <= _REACHED)  # they hold shares by bounds, not by a row
     low, high = np.full_like(b, np.nan), np.full_like(b, np.nan)
     if spec.is_mixture:
         bands = degree_bands(w, book.smoothing, method="beta")
@@ -227,7 +268,7 @@ def _evaluation(
             "target": b,
             "proposed": proposed,
             "current": current,
-            "slack": np.where(intervals.good, proposed - b, b - proposed),
+            "slack": slack,
             "binding": pressed.to_numpy(dtype=bool),
             "proposed_periods": _frequencies(intervals, periods["proposed"]),
             "current_periods": _frequencies(intervals, periods["current"]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from credit_portfolio.prices import MONEY_STEP, at_bounds, limit_prices, row_kinds
+from credit_portfolio.prices import MONEY_STEP, at_bounds, row_kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +45,8 @@ def explain(
     budget: float,
     currency: str,
     at_limit: Mask,
+    price: Vector,
+    risk: Vector,
     own: tuple[Vector, Vector] | None = None,
 ) -> tuple[Texts, Texts]:
     """Reason code and sentence of each eligible customer.
@@ -57,6 +59,10 @@ def explain(
     currency : str
     at_limit : ndarray of bool, shape (n,)
         Whether the customer's upper bound is his limit (else the largest share allowed).
+    price : ndarray, shape (n,)
+        Of 10,000 more of each limit, in money of standard deviation; NaN where it has none.
+    risk : ndarray, shape (n,)
+        Part of the variance that each brings (Euler).
     own : (ndarray, ndarray), optional
         Least and largest shares before anything branched, where the program is a branch: bounds
         within them are where a minimum line or a target of another operator holds the share.
@@ -83,9 +89,7 @@ def explain(
         ],
         "between bounds",
     ).astype(object)
-    _, price = limit_prices(program, solution, budget)
     excess = _excess(program, solution)
-    risk = _risk_shares(program, solution)
     cost = _cost(program, solution)
     texts = np.empty(w.size, dtype=object)
     money = f" {currency}".rstrip()
@@ -145,13 +149,6 @@ def _excess(program: CreditProgram, solution: Solution) -> Vector:
     return np.divide(dearer, going, out=np.zeros_like(dearer), where=going > 0)
 
 
-def _risk_shares(program: CreditProgram, solution: Solution) -> Vector:
-    """Part of the variance that each brings (Euler); zeros where there is none."""
-    parts = solution.x * program.gradient(solution.x)
-    whole = float(parts.sum())
-    return np.divide(parts, whole, out=np.zeros_like(parts), where=whole > 0)
-
-
 def _cost(program: CreditProgram, solution: Solution) -> str:
     """Name what the margin counts: where a row besides the budget presses, not risk alone."""
     pressing = {
@@ -180,6 +177,8 @@ def _sentence(
                 f"takes the whole limit of {cap:,.2f}{money}; at the margin the standard deviation "
                 f"falls by {-price:,.2f}{money} per {MONEY_STEP:,.0f} more of it"
             )
+        if np.isnan(price):
+            return f"takes the whole limit of {cap:,.2f}{money}"
         return f"takes the whole limit of {cap:,.2f}{money}; more of it would change nothing"
     if code == "at largest share":
         return f"takes the largest share allowed to one customer, {share:.2%}"

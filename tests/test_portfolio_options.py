@@ -98,6 +98,50 @@ def test_no_more_is_moved_than_allowed():
     assert model.allocation_.summary["turnover"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(
+    ("options", "blank"),
+    [
+        ({"max_turnover": 0.1}, ["budget"]),
+        ({"turnover_cost": 1e-4}, ["budget"]),
+        (
+            {"operator": "balanced", "normalise": True, "targets": {0: 0.05}},
+            ["target [-100 %, 0 %)"],
+        ),
+        ({"operator": "main_factor_decisive", "targets": {0: 0.02, 3: 0.1}}, ["budget"]),
+        ({"operator": "bounded_sum", "targets": {0: 0.05}}, []),
+    ],
+)
+def test_a_multiplier_that_is_no_price_is_not_told_as_one(options, blank):
+    allocation = fitted(**options).allocation_
+    prices = allocation.shadow_prices["standard_deviation"]
+    assert set(blank) <= set(prices.index[prices.isna()])
+    if blank:
+        assert any("no price" in finding for finding in allocation.findings)
+        return
+    kept = prices["budget"]
+    today, step = current_of(), 1e-4
+    total = float(today.sum())
+    more = fitted(budget=total * (1 + step), **options).allocation_.summary
+    rise = more["standard_deviation_money"] - allocation.summary["standard_deviation_money"]
+    assert kept == pytest.approx(rise / (total * step) * 10_000, rel=1e-3)
+
+
+def test_a_target_that_holds_a_share_by_a_bound_is_told_as_binding():
+    seen = fitted(operator="main_factor_prominent", targets={0: 0.001}).allocation_.evaluation
+    assert seen["binding"].tolist() == [True, False, False, False]
+
+
+def test_the_worst_periods_have_no_price_in_standard_deviation():
+    customers = fitted(objective="cvar").allocation_.customers
+    assert customers["limit_price"].isna().all()
+    told = customers.query("reason == 'at limit'")["explanation"]
+    assert len(told) > 0
+    assert not told.str.contains("standard deviation").any()
+    between = customers.query("reason == 'between bounds'")
+    for risk, text in zip(between["risk_share"], between["explanation"], strict=True):
+        assert f"{risk:.2%} of the risk" in text
+
+
 def test_costs_of_moving_count():
     today, cost = current_of(), 2e-4
     w0 = (today / today.sum()).to_numpy()
