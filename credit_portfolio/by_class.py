@@ -8,23 +8,22 @@ are classes here only as far as their returns are weighted by cost and their cre
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from credit_portfolio.errors import DataError, ModelError
+from credit_portfolio.errors import DataError, ModelError, listing
 from credit_portfolio.evaluation.classes import class_panel, classes_by_label, share_by_limit
+from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.rounding import round_to_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from credit_portfolio.allocation import Allocation
     from credit_portfolio.evaluation.classes import CustomerClasses
     from credit_portfolio.portfolio import CreditPortfolio
-    from credit_portfolio.returns.panel import ReturnPanel
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -74,7 +73,8 @@ def allocate_by_class(
     DataError
         For infinite, missing or negative limits.
     ModelError
-        For parameters of the model that are about customers: classes, groups, newcomers.
+        For parameters of the model that are about customers: classes, groups, newcomers,
+        max_share, min_line.
     InfeasibleError
         As ``CreditPortfolio.fit``.
 
@@ -91,14 +91,34 @@ def allocate_by_class(
     """
     wrong = [name for name in ("classes", "groups") if getattr(model, name) is not None]
     wrong += ["newcomers"] if model.newcomers != "exclude" else []
+    wrong += ["max_share"] if model.max_share < 1 else []
+    wrong += ["min_line"] if model.min_line is not None else []
     if wrong:
         raise ModelError(
             f"{', '.join(wrong)} of the model {'is' if len(wrong) == 1 else 'are'} about single "
             "customers; leave it out where classes are the unit"
         )
+    if not isinstance(panel, ReturnPanel):
+        raise TypeError(f"panel is a {type(panel).__name__}; expected a ReturnPanel")
+    if not isinstance(labels, (pd.Series, Mapping)):
+        raise TypeError(
+            f"labels is a {type(labels).__name__}; expected a Series or a mapping with the class "
+            "of each customer_id, as table['industry']"
+        )
+    if isinstance(limits, pd.DataFrame) and "limit" not in limits.columns:
+        raise DataError(
+            f"limits has columns {listing(limits.columns)}; expected one named 'limit', as "
+            "working_asset_limits returns it"
+        )
     money = limits["limit"] if isinstance(limits, pd.DataFrame) else pd.Series(limits)
     most = _money("limits", money, panel)
-    classes = classes_by_label(_text_index(pd.Series(labels)), panel.customers, origin="labels")
+    given = _text_index(pd.Series(labels))
+    if not given.index.isin(panel.customers).any():
+        raise DataError(
+            f"no customer has both a class and a sale: labels name {listing(given.index, 3)}, the "
+            f"panel {listing(panel.customers, 3)}; check the ids (text, leading zeros)"
+        )
+    classes = classes_by_label(given, panel.customers, origin="labels")
     added = class_panel(panel.values, panel.costs, classes)
     names = pd.Index(added.names, name="customer_id", dtype="str")
     whole = replace(

@@ -425,3 +425,21 @@ def test_classes_can_be_the_unit():
     use = found.amounts / (3 * today)
     # In proportion to limits, but for cents.
     assert use.groupby(found.labels).apply(lambda part: np.ptp(part) < 1e-3).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "error", "message"),
+    [
+        ({"max_share": 0.9}, {}, ModelError, "max_share of the model is about single customers"),
+        ({"min_line": 10.0}, {}, ModelError, "min_line of the model is about single customers"),
+        ({}, {"labels": LABELS}, TypeError, "labels is a DataFrame"),
+        ({}, {"labels": {"X": "food"}}, DataError, "no customer has both a class and a sale"),
+        ({}, {"limits": pd.DataFrame({"lim": current_of()})}, DataError, "expected one named"),
+        ({}, {"panel": panel_of().to_frame()}, TypeError, "expected a ReturnPanel"),
+    ],
+)
+def test_what_classes_cannot_be_made_of_is_refused(options, given, error, message):
+    model = cp.CreditPortfolio(EDGES, 2, targets={}, **options)
+    told = {"panel": panel_of(), "labels": LABELS["industry"], "limits": 3 * current_of()} | given
+    with pytest.raises(error, match=message):
+        cp.allocate_by_class(model, **told)
