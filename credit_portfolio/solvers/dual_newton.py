@@ -38,7 +38,7 @@ from credit_portfolio.solvers.ascent import (
     newton,
 )
 from credit_portfolio.solvers.interior_point import interior_point
-from credit_portfolio.solvers.nearby import REACH, follow, sides
+from credit_portfolio.solvers.nearby import REACH, Edge, alike, follow, same, sides
 from credit_portfolio.solvers.parts import given_others, settle, taken
 from credit_portfolio.solvers.response import (
     BAND,
@@ -79,10 +79,11 @@ ROUNDS = 8
 _AT_ONCE = 2
 # From an earlier answer this often, each time with twice the reach.
 _FOLLOWED = 3
+# Along the edge so many looks at everybody, each time at twice as many customers near the edge, and
+# four times as many again where the steps did not end.
+_LOOKS, _WIDER = 6, 4
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 SMOOTH = 0.1
-# What was left behind is of the same multipliers up to the rounding of F w.
-_SAME = 1e-9
 # Sifting needs so many times as many customers as it looks at in the least.
 ROOM = 4
 # A slope of the wrong sign by less than this part of the steepest is rounding: K_iᵀν is a sum of
@@ -190,6 +191,8 @@ def _settle(
         followed = _followed(book, left.nu, left.seen, tolerance)
         if followed is not None:
             yield followed
+    if doubt is None and isinstance(left, Edge) and not left.everybody and left.fits(program, nu):
+        yield from _along_the_edge(book, left, tolerance)
     seen = book.see(nu, doubt or Doubt.none(columns.q), BAND / NARROWER)
     few = ROOM * LEAST_NEAR * nu.size > n
     if doubt is None and few:  # sets of so few settle in a step or two on all of them
@@ -211,10 +214,15 @@ def _settle(
     if 2 * seen.between > n // 2 or few:
         return
     if doubt is None:  # multipliers of much the same program: the few nearest may do
+        if left is not None:  # what an edge takes to make is spent once for many programs
+            yield from _along_the_edge(book, _edge_at(book, nu), tolerance)
         least = float(LEAST_NEAR * nu.size)
         sifted = _sift(book, nu, Doubt.none(columns.q), least, tolerance, _AT_ONCE)
         if sifted is not None:
+            columns.left = sifted
             yield sifted
+        elif left is None:
+            yield from _along_the_edge(book, _edge_at(book, nu), tolerance)
     if doubt is None or smooth:  # what was seen last was without doubt
         book.see(nu, None, 0.0)
         doubt = doubt or Doubt.at(program, book.slope, nu[k:])
@@ -265,12 +273,7 @@ class _Left:
 
     def fits(self, program: CreditProgram, nu: Vector) -> bool:
         """Whether it is known of the customers of this program, at these multipliers."""
-        same = all(
-            getattr(self.program, name) is getattr(program, name)
-            for name in ("idiosyncratic", "linear", "lower", "upper")
-        )
-        off = np.abs(self.nu - nu).max(initial=0.0)
-        return same and bool(off <= _SAME * np.abs(nu).max(initial=0.0))
+        return alike(self.program, program) and same(self.nu, nu)
 
 
 def _followed(book: _Book, nu: Vector, seen: Response, tolerance: float) -> Candidate | None:
@@ -290,6 +293,29 @@ def _followed(book: _Book, nu: Vector, seen: Response, tolerance: float) -> Cand
             return Candidate(book.shares(), nu[book.columns.k :], said, steps, sharp=True)
         seen, reach = book.see(nu, Doubt.none(book.columns.q), 0.0), 2.0 * reach
     return None
+
+
+def _edge_at(book: _Book, nu: Vector, times: int = 1) -> Edge:
+    seen = book.seen if np.array_equal(book.nu, nu) else book.see(nu, None, 0.0)
+    return Edge(book.frame, book.columns, nu, book.slope, seen, times)
+
+
+def _along_the_edge(book: _Book, edge: Edge, tolerance: float) -> Iterator[Candidate]:
+    """Follow the optimum from one program to the next where nearly all are at a bound."""
+    columns, steps, times = book.columns, 0, 1
+    for _ in range(_LOOKS):
+        found = edge.follow(book.frame, 0.1 * tolerance)
+        if found is None and edge.everybody:
+            return
+        steps += found[0] if found else 0
+        if found and found[1]:
+            columns.left = edge
+            said = f"followed along the edge in {steps} steps"
+            yield Candidate(edge.all_shares(), edge.nu[columns.k :], said, steps, sharp=True)
+        elif found is None:
+            times *= _WIDER
+        edge = _edge_at(book, edge.nu, times)
+        times *= 2
 
 
 # --- sifting ------------------------------------------------------------------------------------

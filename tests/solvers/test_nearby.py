@@ -13,7 +13,7 @@ import pytest
 from credit_portfolio.program.columns import Columns
 from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.solvers import solve, solve_each
-from credit_portfolio.solvers.nearby import Nearby, follow, sides
+from credit_portfolio.solvers.nearby import Edge, Nearby, follow, sides
 from credit_portfolio.solvers.response import Doubt, respond
 
 Book = Callable[..., dict[str, Any]]
@@ -123,3 +123,46 @@ def test_too_many_near_the_edge_are_not_followed(book: Book) -> None:
 def test_sides_are_told_by_the_slopes() -> None:
     program = CreditProgram(idiosyncratic=np.ones(3), lower=0.0, upper=1.0)
     assert sides(program, np.array([1.0, -1.0, -3.0])).tolist() == [-1, 0, 1]
+
+
+def test_where_nearly_all_are_at_a_bound_the_edge_is_followed(book: Book) -> None:
+    given = book(3, **CASES["pressed"])
+    programs = sharing(given, [tightened(given, part) for part in (1e-3, 2e-3, 3e-3, 4e-3, 5e-3)])
+    said = [solution.message for solution in solve_each(programs)]
+    assert sum(message.startswith("followed along the edge") for message in said) >= 3
+
+
+def test_a_step_along_the_edge_ends_where_the_dual_stops_rising(book: Book) -> None:
+    program = CreditProgram(**book(3, **CASES["pressed"]))
+    columns, nu, slope, seen = at(program)
+    edge = Edge(program, columns, nu, slope, seen, times=1_000)
+    assert edge.everybody
+    turn = np.random.default_rng(4).standard_normal(nu.size) * np.abs(nu)
+    pulled = columns.pull(turn)
+    start = float(np.abs(pulled) @ (program.upper - program.lower)) * 0.3
+    factors = turn[: program.n_factors]
+    length = edge._length(slope, pulled, start, factors)
+
+    def rise(at_length: float) -> float:
+        w = np.clip(
+            -(slope + at_length * pulled) / (2 * program.idiosyncratic),
+            program.lower,
+            program.upper,
+        )
+        first = np.clip(-slope / (2 * program.idiosyncratic), program.lower, program.upper)
+        return start + pulled @ (w - first) - 0.5 * at_length * float(factors @ factors)
+
+    assert 0 < length < 1
+    assert abs(rise(length)) <= 1e-9 * start
+    assert rise(0.9 * length) > 0 > rise(1.1 * length)
+
+
+def test_the_edge_knows_nothing_of_other_customers(book: Book) -> None:
+    given = book(3, **CASES["pressed"])
+    program = CreditProgram(**given)
+    columns, nu, slope, seen = at(program)
+    edge = Edge(program, columns, nu, slope, seen)
+    assert not edge.everybody
+    assert edge.fits(program, nu)
+    assert not edge.fits(program, 1.001 * nu)
+    assert not edge.fits(CreditProgram(**{**given, "upper": given["upper"] * 1.1}), nu)
