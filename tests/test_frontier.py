@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import credit_portfolio as cp
+from credit_portfolio import sweeps
 from credit_portfolio.evaluation.targets import Targets
 from credit_portfolio.frontiers import Frontier, frontier
 from credit_portfolio.risk.estimators import ledoit_wolf
@@ -452,3 +453,22 @@ def test_points_at_scale_are_certified():
     assert (found["certificate"] <= 1e-9).all()
     # At the top the 600 best of 3,000 are at their bounds, but for the little that it is inside.
     assert found["n_with_credit"].iloc[-1] == pytest.approx(600, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_end_of_a_range_is_that_of_a_linear_program_of_all(seed):
+    random = np.random.default_rng(seed)
+    n = 6_000
+    A = np.vstack(
+        [np.ones(n), random.random((3, n)) * (random.random((3, n)) < [[1], [0.5], [0.01]])]
+    )
+    cost = random.standard_normal(n)
+    least, most = np.zeros(n), np.full(n, 10.0 / n)
+    level = A @ np.full(n, 1.0 / n)
+    lower, upper = (
+        np.array([1.0, 0.9 * level[1], -np.inf, level[3]]),
+        np.array([1.0, np.inf, level[2], np.inf]),
+    )
+    few = sweeps._sifted(cost, A, lower, upper, least, most)
+    assert few is not None
+    assert few == pytest.approx(sweeps._linear(cost, A, lower, upper, least, most).fun, rel=1e-9)
