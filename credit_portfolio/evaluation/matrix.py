@@ -108,24 +108,6 @@ def evaluation_matrix(
     return EvaluationMatrix(values, counts, intervals, centres, periods_seen, squares)
 
 
-def smoothed(matrix: EvaluationMatrix, strength: float = 1.0) -> Matrix:
-    """Draw each row towards the pooled one: (n_ij + α π_j)/(m_i + α), shape (n, k).
-
-    Parameters
-    ----------
-    matrix : EvaluationMatrix
-    strength : float, default 1
-        α ≥ 0: how many periods the pooled distribution π counts for; 0 returns P itself.
-    """
-    if not 0 <= strength < np.inf:
-        raise ModelError(
-            f"the smoothing strength is {strength}; expected a finite number of zero or more"
-        )
-    pooled = matrix.counts.sum(axis=0) / matrix.counts.sum()
-    drawn: Matrix = (matrix.counts + strength * pooled) / (matrix.periods[:, None] + strength)
-    return drawn
-
-
 def interval_variance(distribution: Matrix, centres: Vector) -> Vector:
     """Variance of a return that takes the interval centres with the given chances, shape (n,)."""
     mean = distribution @ centres

@@ -17,9 +17,9 @@ from credit_portfolio.evaluation.matrix import (
     EvaluationMatrix,
     evaluation_matrix,
     interval_variance,
-    smoothed,
 )
 from credit_portfolio.evaluation.operators import OPERATORS, operator_named, weighted_average
+from credit_portfolio.evaluation.sampling import smooth
 from credit_portfolio.evaluation.targets import Targets
 from credit_portfolio.program.program import CreditProgram
 from credit_portfolio.solvers import solve
@@ -234,6 +234,10 @@ def counted(counts: list[list[int]], centres: list[float]) -> EvaluationMatrix:
     return EvaluationMatrix(n / m[:, None], n, v, np.array(centres), m, n)
 
 
+def smoothed(matrix: EvaluationMatrix, strength: float) -> Any:
+    return smooth(matrix.counts, matrix.periods, matrix.squares, strength=strength).values
+
+
 def test_smoothing_draws_rows_towards_the_pooled_one_in_exact_fractions() -> None:
     counts = [[3, 1], [0, 2]]
     pooled = [Fraction(3, 6), Fraction(3, 6)]
@@ -260,7 +264,7 @@ def test_no_smoothing_is_the_matrix_itself_and_much_of_it_the_pooled_row(
 
 @pytest.mark.parametrize("strength", [-0.1, np.nan, np.inf])
 def test_a_smoothing_strength_that_is_no_count_is_refused(strength: float) -> None:
-    with pytest.raises(ModelError, match="smoothing strength is"):
+    with pytest.raises(ModelError, match="strength of smoothing is"):
         smoothed(counted([[1, 1]], [0.5, 1.5]), strength)
 
 

@@ -14,7 +14,8 @@ from hypothesis import given, strategies as st
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.evaluation import matrix as matrix_module
 from credit_portfolio.evaluation.intervals import ReturnIntervals
-from credit_portfolio.evaluation.matrix import evaluation_matrix, smoothed
+from credit_portfolio.evaluation.matrix import evaluation_matrix
+from credit_portfolio.evaluation.sampling import smooth
 from credit_portfolio.evaluation.targets import Targets
 
 EDGES = [-1, 0, 0.15, 0.2, 0.235, 0.25]
@@ -244,8 +245,9 @@ def test_customers_without_periods_are_named_for_fuzzy_intervals_too() -> None:
 
 def test_fuzzy_rows_can_be_smoothed_and_without_strength_are_themselves() -> None:
     found = evaluation_matrix(panel(9), intervals("bell"))
-    np.testing.assert_array_equal(smoothed(found, 0.0), found.values)
-    np.testing.assert_allclose(smoothed(found, 2.0).sum(axis=1), 1, atol=ALGEBRA)
+    parts = found.counts, found.periods, found.squares
+    np.testing.assert_array_equal(smooth(*parts).values, found.values)
+    np.testing.assert_allclose(smooth(*parts, strength=2.0).values.sum(axis=1), 1, atol=ALGEBRA)
 
 
 # ------------------------------------------------------------------- messages speak of names
