@@ -178,8 +178,6 @@ def test_a_backtest_takes_the_limits_that_each_day_knew(
     ("text", "says"),
     [
         ("[model]\nedges = 'quantiles'", "those of today's panel"),
-        ("[model]\nclasses = 'industry'\nsmoothing = 1", "no labels of earlier days"),
-        ("[model.groups.region]\nnorth = 0.5", "no labels of earlier days"),
     ],
 )
 def test_a_backtest_refuses_what_only_today_knows(
@@ -188,6 +186,16 @@ def test_a_backtest_refuses_what_only_today_knows(
     done = run("backtest", files[0], "--settings", settings(tmp_path, text))
     assert done.returncode == 64
     assert says in done.stderr
+
+
+def test_a_backtest_takes_labels_and_says_that_they_are_todays(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    labels = "[labels]\nseveral = 'latest'\n[model.groups.region]\nnorth = 0.5\n"
+    text = f"[backtest]\nevery = 'year'\n{labels}"
+    done = run("backtest", files[0], "--settings", settings(tmp_path, text), *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    assert "the labels are one table, taken as known on all days" in words_of(done.stdout)
 
 
 # --- labels -------------------------------------------------------------------------------------

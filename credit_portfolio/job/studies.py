@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from credit_portfolio.backtesting import backtest as walk_forward
-from credit_portfolio.book import CLASS
-from credit_portfolio.errors import InfeasibleError, ModelError, SolverError, listing
+from credit_portfolio.errors import InfeasibleError, ModelError, SolverError
 from credit_portfolio.export import whole_file, write_csv, write_excel
 from credit_portfolio.frontiers import frontier as sweep
 from credit_portfolio.job.allocating import with_source
@@ -138,13 +137,6 @@ def _refuse_foresight(settings: Settings) -> None:
             "edges at quantiles are those of today's panel, which no earlier day knew; give the "
             "intervals for a backtest"
         )
-    columns = [m.classes] if isinstance(m.classes, str) else []
-    columns += [column for column in m.groups or {} if column != CLASS]
-    if columns:
-        raise ModelError(
-            f"classes or groups name the columns {listing(columns)}, and a backtest has no labels "
-            "of earlier days; leave them out, or give classes as a number"
-        )
 
 
 def _walk(inputs: Inputs, settings: Settings, progress: Progress) -> Backtest:
@@ -166,6 +158,7 @@ def _walk(inputs: Inputs, settings: Settings, progress: Progress) -> Backtest:
         maturity_days=r.maturity_days,
         min_periods=r.min_periods,
         limits=limits,
+        labels=inputs.labels,
         infeasible=s.infeasible,
     )
 
