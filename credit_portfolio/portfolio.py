@@ -5,7 +5,7 @@ What is minimised under which conditions stands at the head of ``formulation.py`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from credit_portfolio.evaluation.targets import Targets
     from credit_portfolio.returns.panel import ReturnPanel
     from credit_portfolio.universe import Money
+
+_Table = TypeVar("_Table", "Money", "Labels")
 
 
 class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -235,7 +237,7 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         label = getattr(X, "currency", "")
         given = self.get_params(deep=False)
         spec = Specification(**given | {"currency": self.currency or label})
-        table = labels() if callable(labels) else labels
+        table = _per_customer("labels", labels, X)
         book = read_book(spec, X, limits, current, floors, table)
         found = answer(spec, book)
         self.answer_ = found
@@ -295,15 +297,16 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
 
 def _per_customer(
-    name: str, given: Money | Callable[[], Money] | None, panel: ReturnPanel
-) -> Money | None:
-    """Return a table of money per customer, and refuse one that scikit-learn has cut by period."""
-    table: Money | None = given() if callable(given) else given
-    picked = table is given and getattr(panel, "picked", False)
-    if picked and table is not None and len(table) == len(panel) < len(panel.customers):
+    name: str, given: _Table | Callable[[], _Table] | None, panel: ReturnPanel
+) -> _Table | None:
+    """Return a table by customer, and refuse one that scikit-learn has cut by period."""
+    if callable(given):
+        return given()
+    picked = getattr(panel, "picked", False)
+    if picked and given is not None and len(given) == len(panel) < len(panel.customers):
         raise DataError(
             f"{name} has {len(panel)} entries for {len(panel.customers)} customers, as many as "
             "there are periods to fit: scikit-learn cuts tables that are as long as the panel; "
             f"pass {name}=lambda: table"
         )
-    return table
+    return given

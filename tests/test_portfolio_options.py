@@ -347,6 +347,16 @@ def test_labels_that_belong_to_nobody_are_refused(labels, error, message):
         model.fit(panel_of(), current=current_of(), labels=labels)
 
 
+def test_labels_that_a_search_has_cut_are_refused():
+    model = cp.CreditPortfolio(EDGES, 2, targets={}, classes="industry", smoothing=2.0)
+    options = {"current": current_of(), "labels": LABELS.iloc[:24]}
+    picked = panel_of(m=30)[list(range(24))]  # as scikit-learn takes them
+    with pytest.raises(DataError, match="pass labels=lambda: table"):
+        model.fit(picked, **options)
+    whole = model.fit(picked, current=current_of(), labels=lambda: LABELS)
+    assert whole.classes_.names == ("food", "retail", "steel")
+
+
 def test_a_number_of_classes_may_come_from_numpy():
     assert fitted(classes=np.int64(3), smoothing=2.0).classes_.n_classes == 3
 
