@@ -183,7 +183,7 @@ def _settle(
 ) -> Iterator[Candidate]:
     """Go from multipliers that are nearly right to the optimum."""
     n, k = columns.n, columns.k
-    nu = moved(program, nu, np.zeros_like(nu), 0.0)
+    given, nu = nu, moved(program, nu, np.zeros_like(nu), 0.0)
     book = _Book(program, columns)
     left = columns.left
     if doubt is None and isinstance(left, _Left) and left.fits(program, nu):
@@ -214,14 +214,17 @@ def _settle(
     if 2 * seen.between > n // 2 or few:
         return
     if doubt is None:  # multipliers of much the same program: the few nearest may do
-        if left is not None:  # what an edge takes to make is spent once for many programs
+        # What an edge takes to make is spent once for many programs; and where a row that pressed
+        # is open, the few nearest do not do.
+        released = not np.array_equal(given, nu)
+        if left is not None or released:
             yield from _along_the_edge(book, _edge_at(book, nu), tolerance)
         least = float(LEAST_NEAR * nu.size)
         sifted = _sift(book, nu, Doubt.none(columns.q), least, tolerance, _AT_ONCE)
         if sifted is not None:
             columns.left = sifted
             yield sifted
-        elif left is None:
+        elif left is None and not released:
             yield from _along_the_edge(book, _edge_at(book, nu), tolerance)
     if doubt is None or smooth:  # what was seen last was without doubt
         book.see(nu, None, 0.0)

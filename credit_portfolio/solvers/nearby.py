@@ -232,20 +232,22 @@ class Edge:
         self.everybody = size >= _ALL * n
         near = np.arange(n) if self.everybody else np.argpartition(distance, size)[:size]
         self._far = float(distance[near].max())
-        self._K = columns.taken(near)
-        more = _of_rare_rows(program, columns, distance, self._K[columns.k :])
+        K = columns.taken(near)
+        more = _of_rare_rows(program, columns, distance, K[columns.k :])
         if more.size:
             near = np.union1d(near, more)
-            self._K = columns.taken(near)
+            K = columns.taken(near)
+        # A customer's column in one piece: each step picks some of them.
+        self._each = np.ascontiguousarray(K.T)
         self._near, self._own = near, own[near]
         self._lower, self._upper = program.lower[near], program.upper[near]
         self._first = self._slope = slope[near]
         self._shares = share_at(slope, own, program.lower, program.upper)
-        self._others = seen.pushed - self._K @ self._shares[near]
+        self._others = seen.pushed - self._shares[near] @ self._each
         self._counted = min(_COUNTED * nu.size, near.size - 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             each = np.minimum((self._upper - self._lower) / (2.0 * self._far), 1.0 / self._own)
-        self._if_all = (self._K * self._K) @ np.where(np.isfinite(each), each, 0.0)
+        self._if_all = np.where(np.isfinite(each), each, 0.0) @ (self._each * self._each)
 
     def fits(self, program: CreditProgram, nu: Vector) -> bool:
         """Whether it is known of the customers of this program, at these multipliers."""
@@ -270,7 +272,7 @@ class Edge:
         """
         least, nu, slope, self.program = np.inf, self.nu, self._slope, program
         for step in range(_STEPS):
-            pushed = self._others + self._K @ self._answer(slope)
+            pushed = self._others + self._answer(slope) @ self._each
             error = error_of(program, pushed, nu)
             if error <= _FINE_ENOUGH or 0.5 * least < error <= tolerance:
                 self.nu, self._slope = nu, slope
@@ -278,7 +280,7 @@ class Edge:
             least, length = min(least, error), 1.0
             weight = min(1.0, _WEIGHT * error) if error > _NEARER else 0.0
             turn, start = self._turn(program, pushed, nu, self._curve(slope, weight))
-            pulled = turn @ self._K
+            pulled = self._each @ turn
             if weight > 0:
                 if not start > 0:
                     return None
@@ -339,8 +341,8 @@ class Edge:
                 change = self._answer(slope - band) - self._answer(slope + band)
                 curve += change * (weight / (2.0 * band))
         some = np.flatnonzero(curve)
-        taken = self._K[:, some]
-        gram = np.asarray((taken * curve[some]) @ taken.T)
+        taken = self._each[some] * np.sqrt(curve[some])[:, None]
+        gram = np.asarray(taken.T @ taken)
         gram[np.diag_indices_from(gram)] += _FLOOR * weight * self._if_all
         return gram
 
