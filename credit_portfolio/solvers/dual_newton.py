@@ -81,7 +81,7 @@ _AT_ONCE = 2
 _FOLLOWED = 3
 # Along the edge so many looks at everybody, each time at twice as many customers near the edge, and
 # four times as many again where the steps did not end.
-_LOOKS, _WIDER = 6, 4
+_LOOKS, _WIDER = 10, 4
 # From this part of customers between the bounds on, Newton's method is tried before sifting.
 SMOOTH = 0.1
 # Sifting needs so many times as many customers as it looks at in the least.
