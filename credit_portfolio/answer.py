@@ -7,19 +7,26 @@ optimum; conditions that branch end in the convex piece in which the best shares
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from credit_portfolio.errors import InfeasibleError, SolverError
 from credit_portfolio.explain import explain_infeasibility
-from credit_portfolio.formulation import alternatives_of, controls_of, credit_program
+from credit_portfolio.formulation import (
+    alternatives_of,
+    controls_of,
+    credit_program,
+    robust_targets,
+)
 from credit_portfolio.program.controls import Controls
+from credit_portfolio.program.turnover import Turnover
 from credit_portfolio.solvers import solve
 from credit_portfolio.solvers.branching import BranchStatus, branch
 from credit_portfolio.solvers.controlled import solve_controlled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from credit_portfolio.book import Book, Specification
     from credit_portfolio.program.alternatives import Alternatives
@@ -27,6 +34,10 @@ if TYPE_CHECKING:
     from credit_portfolio.program.program import CreditProgram
     from credit_portfolio.solvers.controlled import Controlled
     from credit_portfolio.solvers.solution import Solution
+
+# How near to the border a confidence or a turnover is told, before it is rounded to the side that
+# works.
+_NEAR = 2.5e-4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -109,6 +120,8 @@ def _controlled(
     found = solve_controlled(program, controls, spec.solver, tolerance=spec.tolerance)
     kinds = [*kinds, *_further(controls)]
     base = controls.with_plain_rows(program)
+    if found.solution.status == "infeasible" and solve(base).status != "infeasible":
+        raise _bent(spec, book, program, controls, found.solution)
     _refuse(spec, book, base, kinds, found.solution)
     kinds = [*kinds, *["target"] * (found.program.n_rows - len(kinds))]
     figures = {
@@ -212,6 +225,88 @@ def _refuse(
         )
 
 
+def _bent(
+    spec: Specification,
+    book: Book,
+    program: CreditProgram,
+    controls: Controls,
+    solution: Solution,
+) -> InfeasibleError:
+    """Say what of confidence and turnover conflicts, and how far each would have to move alone.
+
+    Neither is a row of a plain program, so that the distance is found by halving.
+    """
+
+    def met(tried: Controls) -> bool:
+        found = solve_controlled(program, tried, spec.solver, tolerance=spec.tolerance)
+        return found.solution.status == "optimal"
+
+    names = list(solution.conflict)
+    ways = []
+    if spec.confidence is not None:
+
+        def with_confidence(confidence: float) -> Controls:
+            return replace(
+                controls, robust=robust_targets(replace(spec, confidence=confidence), book)
+            )
+
+        most = _furthest(lambda c: met(with_confidence(c)), 0.5, spec.confidence)
+        ways.append(
+            "no confidence alone would do, not even of 50 %"
+            if most is None
+            else f"the confidence down to {100 * _floor(most):.1f} %"
+        )
+    if spec.max_turnover is not None and controls.turnover is not None:
+        now = controls.turnover
+
+        def with_limit(limit: float) -> Controls:
+            wider = Turnover(now.current, limit=limit, cost=now.cost, gone=now.gone)
+            return replace(controls, turnover=wider)
+
+        # All may move: nobody can hold more than twice the budget's difference.
+        everything = float(now.current.sum()) + now.gone + 1.0
+        least = _furthest(lambda t: met(with_limit(t)), everything, spec.max_turnover)
+        ways.append(
+            "no limit on turnover alone would do"
+            if least is None
+            else f"the turnover up to {100 * _ceiling(least):.1f} % of the budget"
+        )
+    asked = []
+    if spec.confidence is not None:
+        asked.append(f"a confidence of {spec.confidence:.1%}")
+    if spec.max_turnover is not None:
+        asked.append(f"a turnover of at most {spec.max_turnover:.2%}")
+    return InfeasibleError(
+        f"no allocation meets all conditions. Without {' and '.join(asked)} they can be met; with "
+        f"it these cannot hold together: {', '.join(names)}. One move alone: "
+        f"{'; or '.join(ways)}; or looser targets",
+        conflict=tuple(names),
+    )
+
+
+def _furthest(met: Callable[[float], bool], good: float, bad: float) -> float | None:
+    """Return the value nearest to ``bad`` that is met, to a thousandth; None where ``good`` is not.
+
+    The condition only gets harder from good to bad.
+    """
+    if not met(good):
+        return None
+    while abs(bad - good) > _NEAR:
+        middle = (good + bad) / 2
+        good, bad = (middle, bad) if met(middle) else (good, middle)
+    return good
+
+
+def _floor(part: float) -> float:
+    """Round a part down to a tenth of a percent, the side that works."""
+    return math.floor(part * 1000) / 1000
+
+
+def _ceiling(part: float) -> float:
+    """Round a part up to a tenth of a percent, the side that works."""
+    return math.ceil(part * 1000) / 1000
+
+
 def _conflict(
     spec: Specification,
     book: Book,
@@ -220,13 +315,6 @@ def _conflict(
     solution: Solution,
 ) -> InfeasibleError:
     """Say which conditions cannot hold together, and how far each would have to move."""
-    if not set(solution.conflict) <= {*program.row_names, "limits", "floors"}:
-        # Robust targets and turnover are no rows of the plain program: told by name only.
-        return InfeasibleError(
-            f"these conditions cannot be met together: {', '.join(solution.conflict)}; loosen one "
-            "of them, raise limits, or lower the budget",
-            conflict=tuple(solution.conflict),
-        )
     u = book.universe
     found = explain_infeasibility(
         program,

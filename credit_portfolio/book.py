@@ -212,6 +212,8 @@ def _check_types(spec: Specification) -> None:
             f"groups is {groups!r}; expected a mapping from column to label to cap, as "
             "{'industry': {'steel': 0.3}}"
         )
+    if not 0 <= spec.tail < 1:
+        raise ModelError(f"tail is {spec.tail}; expected a confidence from 0 to below 1, as 0.9")
     if spec.objective == "variance" and spec.variance_weight:
         raise ModelError(
             f"variance_weight is {spec.variance_weight}, and the objective is the variance alone; "

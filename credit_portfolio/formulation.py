@@ -70,7 +70,7 @@ def controls_of(spec: Specification, book: Book) -> Controls | None:
     among_judged = u.eligible[u.judged]
     groups = dict(spec.groups) if spec.groups else None
     turnover, tail = _turnover(spec, book), _tail(spec, book, among_judged)
-    robust = _robust(spec, book)
+    robust = robust_targets(spec, book)
     if not (groups or spec.min_return is not None or turnover or tail or robust):
         return None
     if groups is not None and book.labels is None:
@@ -178,7 +178,8 @@ def _tail(spec: Specification, book: Book, among_judged: Mask) -> Tail | None:
     return Tail(book.returns[:, among_judged], spec.tail, spec.variance_weight)
 
 
-def _robust(spec: Specification, book: Book) -> tuple[RobustRow, ...]:
+def robust_targets(spec: Specification, book: Book) -> tuple[RobustRow, ...]:
+    """Return the targets that are to hold with the confidence that is asked for; none without."""
     if spec.confidence is None:
         return ()
     if book.smoothing.strength == 0:

@@ -92,9 +92,10 @@ def _findings(spec: Specification, book: Book, found: Answer) -> list[str]:
         )
     new = int((~u.known & u.eligible).sum())
     if new:
+        whose = "all customers" if book.classes is None else "their class"
         told.append(
-            f"customers with too few periods who are judged by those of their class: {new:,}; they "
-            "are marked in profiles"
+            f"customers with too few periods who are judged by those of {whose}: {new:,}; they are "
+            "marked in profiles"
         )
     if book.classes is not None:
         told += [f"classes: {note}" for note in book.classes.notes]

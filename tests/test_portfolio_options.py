@@ -417,6 +417,29 @@ def test_an_infeasible_book_is_explained():
     assert "Nearest that can be met" in str(caught.value)
 
 
+def test_a_confidence_out_of_reach_is_told_with_the_one_that_can_be_had():
+    options = {"targets": {0: 0.02}, "smoothing": 4.0}
+    fitted(**options)
+    with pytest.raises(InfeasibleError, match="One move alone: the confidence down to") as caught:
+        fitted(**options, confidence=0.9999)
+    most = float(str(caught.value).split("the confidence down to ")[1].split(" %")[0]) / 100
+    assert fitted(**options, confidence=most).allocation_.certificate.holds
+    with pytest.raises(InfeasibleError):
+        fitted(**options, confidence=most + 0.0015)  # told to a tenth of a percent, found to less
+
+
+def test_a_turnover_out_of_reach_is_told_with_the_least_that_will_do():
+    free = fitted()
+    now = free.allocation_.evaluation["current"].iloc[0]
+    options = {"targets": {0: float(now) / 2}}
+    with pytest.raises(InfeasibleError, match="One move alone: the turnover up to") as caught:
+        fitted(**options, max_turnover=0.02)
+    least = float(str(caught.value).split("the turnover up to ")[1].split(" %")[0]) / 100
+    assert fitted(**options, max_turnover=least).allocation_.certificate.holds
+    with pytest.raises(InfeasibleError):
+        fitted(**options, max_turnover=least - 0.0015)
+
+
 def test_models_that_bend_have_no_frontier():
     with pytest.raises(ModelError, match="stands for its optimum alone"):
         cp.frontier(fitted(max_turnover=0.1), points=3)

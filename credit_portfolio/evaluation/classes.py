@@ -232,7 +232,7 @@ def classes_by_profile(
     >>> rows = np.array([[0.9, 0.1], [0.8, 0.2], [0.0, 1.0], [0.1, 0.9]])
     >>> found = classes_by_profile(rows, 2, [-0.5, 0.2])
     >>> found.names, found.codes    # doctest: +NORMALIZE_WHITESPACE
-    (('profile 1, mean return -39.5 %', 'profile 2, mean return 16.5 %'), array([0, 0, 1, 1]))
+    (('profile 1', 'profile 2'), array([0, 0, 1, 1]))
     """
     returns = np.asarray(centres, dtype=np.float64)
     if rows.ndim != 2 or returns.shape != (rows.shape[1],):
@@ -246,10 +246,7 @@ def classes_by_profile(
     means = found.centres @ returns
     order = np.argsort(means, kind="stable")
     degrees = np.ascontiguousarray(found.degrees[:, order])
-    names = tuple(
-        f"profile {position + 1}, mean return {100 * mean:.3g} %"
-        for position, mean in enumerate(means[order])
-    )
+    names = tuple(f"profile {position + 1}" for position in range(n_classes))
     codes = degrees.argmax(axis=1)
     notes = []
     if found.fitted < len(rows):
@@ -259,6 +256,8 @@ def classes_by_profile(
         )
     if not found.settled:
         notes.append("c-means ran out of steps before the memberships stopped moving")
+    told = (f"{name} {100 * mean:.3g} %" for name, mean in zip(names, means[order], strict=True))
+    notes.append(f"mean returns: {', '.join(told)}")
     empty = np.flatnonzero(np.bincount(codes, minlength=n_classes) == 0)
     if empty.size:
         notes.append(

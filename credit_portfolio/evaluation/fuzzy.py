@@ -224,11 +224,13 @@ def c_means(
     """
     if not 1 < fuzziness < math.inf:
         raise ModelError(f"fuzziness is {fuzziness}; expected a number above 1, as 2")
-    if n_classes < 2 or starts < 1:
+    if n_classes < 2:
         raise ModelError(
-            f"n_classes is {n_classes} and starts is {starts}; expected at least 2 classes and 1 "
-            "start: without classes, the pool is the one class"
+            f"{n_classes} classes are asked for; expected at least 2: without classes, the pool is "
+            "the one class"
         )
+    if starts < 1:
+        raise ModelError(f"starts is {starts}; expected at least 1")
     rng = np.random.default_rng(seed)
     fitted = _fitted_rows(rows, n_classes, rng)
     begun = []

@@ -281,7 +281,7 @@ def _checked_width(membership: str, width: float | None) -> float:
         return 0.0
     if width is None:
         return _WIDTH
-    if isinstance(width, bool) or not 0 < width <= 1:
+    if isinstance(width, (bool, str)) or not 0 < width <= 1:
         raise ModelError(
             f"width is {width!r}; a {membership} transition takes up a part of the narrower "
             "neighbour, above 0 and at most 1; membership='crisp' has none"

@@ -115,10 +115,12 @@ def _position(key: int | str, intervals: ReturnIntervals) -> int:
                 f"{did_you_mean(key, intervals.names)}"
             )
         key = int(key)
-    if isinstance(key, bool) or key != int(key) or not 0 <= key < intervals.n_intervals:
+    given: object = key  # at run time it may be anything that can be hashed
+    whole = isinstance(given, (int, float, np.number)) and not isinstance(given, bool)
+    if not whole or key != int(key) or not 0 <= key < intervals.n_intervals:
         raise ModelError(
-            f"a target is given for interval {key}; expected 0 to {intervals.n_intervals - 1}, or "
-            f"one of the names {_all_names(intervals)}"
+            f"a target is given for interval {key!r}; expected 0 to {intervals.n_intervals - 1}, "
+            f"or one of the names {_all_names(intervals)}"
         )
     return int(key)
 
@@ -126,6 +128,8 @@ def _position(key: int | str, intervals: ReturnIntervals) -> int:
 def _number(j: int, bound: float, intervals: ReturnIntervals) -> float:
     where = f"the target of interval {j} {intervals.names[j]}"
     try:
+        if isinstance(bound, bool):
+            raise TypeError
         value = float(bound)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{where} is {bound!r}; expected a number") from error

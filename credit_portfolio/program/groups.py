@@ -166,9 +166,11 @@ def _codes(
 
 def _place(column: str, label: Any, known: list[Any]) -> int:
     if label not in known:
+        alike = [each for each in known if str(each) == str(label)]
+        kind = f" (labels are of type {type(alike[0]).__name__})" if alike else ""
+        hint = "" if alike else did_you_mean(str(label), map(str, known))
         raise ModelError(
-            f"no customer has the {column} {label!r}; there are {listing(known)}."
-            f"{did_you_mean(str(label), map(str, known))}"
+            f"no customer has the {column} {label!r}; there are {listing(known)}{kind}.{hint}"
         )
     return known.index(label)
 

@@ -61,6 +61,8 @@ def priced_conditions(a: Allocation) -> pd.DataFrame:
     table = table.assign(
         more=table["standard_deviation"] * part, less=table["standard_deviation_less"] * part
     )
+    # Where neither side has a figure nothing was priced; a finding says why.
+    table = table[~table[["more", "less"]].isna().all(axis=1)]
     sides = table[["more", "less"]]
     size = sides.abs().max(axis=1).fillna(0.0)
     table = table[(size > _least(a)) | sides.isna().any(axis=1)]
@@ -110,6 +112,8 @@ def price_sentence(row: Any, kind_of: dict[str, str], a: Allocation) -> str:
     a : Allocation
     """
     change = float(row.standard_deviation)
+    if math.isnan(change) and math.isnan(float(getattr(row, "standard_deviation_less", -change))):
+        return "No price is told; the findings say why."
     if row.kind == "target":
         good = kind_of.get(str(row.Index).removeprefix("target ")) != "bad"
         return _target_price(row, good, a)

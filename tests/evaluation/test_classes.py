@@ -117,10 +117,11 @@ def test_classes_are_numbered_from_the_worst_mean_return() -> None:
     found = classes_by_profile(rows, 3, RETURNS)
     means = [float((rows[found.codes == c] @ RETURNS).mean()) for c in range(3)]
     assert means == sorted(means)
-    assert found.names[0].startswith("profile 1, mean return -")
+    assert found.names[0] == "profile 1"
+    assert found.notes[0].startswith("mean returns: profile 1 -")
     assert found.degrees is not None
     assert np.array_equal(found.codes, found.degrees.argmax(axis=1))
-    assert (found.notes, found.origin) == ((), "c-means of 3 profiles")
+    assert (len(found.notes), found.origin) == (1, "c-means of 3 profiles")
 
 
 def test_three_kinds_far_apart_are_found() -> None:
@@ -137,7 +138,7 @@ def test_many_customers_are_fitted_on_a_sample_that_says_so(
     whole = classes_by_profile(rows, 3, RETURNS)
     monkeypatch.setattr(fuzzy, "_MOST_FITTED", 300)
     sampled = classes_by_profile(rows, 3, RETURNS, seed=1)
-    assert sampled.notes == ("the centres were fitted on 300 of 600 customers, drawn with seed 1",)
+    assert sampled.notes[0] == "the centres were fitted on 300 of 600 customers, drawn with seed 1"
     assert c_means(rows, 3).fitted == 300
     assert (sampled.codes == whole.codes).mean() > 0.95
     # All degrees are those of the fitted centres, whoever was in the sample.
@@ -176,14 +177,14 @@ def test_a_class_that_is_nobodys_first_is_said(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("credit_portfolio.evaluation.classes.c_means", lambda *_, **__: clusters)
     found = classes_by_profile(np.eye(3)[:2], 3, RETURNS)
     assert found.sizes.tolist() == [2, 0, 0]
-    assert "nobody belongs mostly to 'profile 2" in found.notes[0]
+    assert "nobody belongs mostly to 'profile 2" in found.notes[-1]
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"n_classes": 1}, "at least 2 classes"),
-        ({"starts": 0}, "at least 2 classes and 1"),
+        ({"n_classes": 1}, "expected at least 2"),
+        ({"starts": 0}, "starts is 0; expected at least 1"),
         ({"fuzziness": 1.0}, "fuzziness is 1.0"),
         ({"fuzziness": math.nan}, "fuzziness is nan"),
         ({"centres": [0.1]}, "centres"),
