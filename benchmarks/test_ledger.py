@@ -32,7 +32,7 @@ def test_the_book_is_of_the_size_asked_for_and_the_same_each_time(
     assert one.equals(other)
 
 
-@pytest.mark.parametrize("way", ["sql", "judged", "pandas", "floats"])
+@pytest.mark.parametrize("way", ["sql", "judged", "pandas", "floats", "judged_pandas"])
 def test_the_ways_to_the_panel_agree_to_the_cent_in_every_cell(folder: Path, way: str) -> None:
     own = ledger.by_package(folder)
     assert own.costs.shape == (ledger.MONTHS, CUSTOMERS)
