@@ -78,7 +78,7 @@ def everything(ledger):
 
 
 @pytest.mark.parametrize("as_of", [None, "2024-03-31"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(st.sampled_from(range(len(ODD))), min_size=1, max_size=8),
     st.lists(st.integers(0, 20), max_size=3),
