@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from credit_portfolio.evaluation.intervals import ReturnIntervals
     from credit_portfolio.portfolio import CreditPortfolio
-    from credit_portfolio.returns.panel import ReturnPanel
     from credit_portfolio.risk.model import RiskModel
 
     Vector = NDArray[np.float64]
@@ -126,7 +125,6 @@ class ReturnDistribution:
 
 def return_distribution(
     model: CreditPortfolio,
-    panel: ReturnPanel,
     shares: Literal["proposed", "current"] | Mapping[str, float] | pd.Series[float] = "proposed",
     *,
     draws: int = 100_000,
@@ -139,9 +137,7 @@ def return_distribution(
     Parameters
     ----------
     model : CreditPortfolio
-        A fitted one.
-    panel : ReturnPanel
-        The one that it was fitted to.
+        A fitted one; the periods are those that it was fitted to.
     shares : "proposed", "current", or shares by customer id, default "proposed"
         Of judged customers, who have a risk; they must sum to 1. "current" leaves out today's
         exposure to others, as B of the current book does.
@@ -173,7 +169,7 @@ def return_distribution(
     >>> panel = ReturnPanel.from_frame(pd.DataFrame(history))
     >>> model = CreditPortfolio([-1, -0.9, 0.1, 0.2], 1, targets={}, budget=1.0,
     ...                         risk_model="sample", floor=None, unit=0.01)
-    >>> seen = return_distribution(model.fit(panel), panel)
+    >>> seen = return_distribution(model.fit(panel))
     >>> seen.table[["mixture", "periods"]].to_numpy().tolist()
     [[0.5, 0.25], [0.0, 0.5], [0.5, 0.25]]
     """
@@ -182,11 +178,6 @@ def return_distribution(
     if draws < 2 or isinstance(draws, bool):
         raise ModelError(f"draws is {draws}; expected a whole number of 2 or more")
     w = _shares(model, shares)
-    known = model.judged_.isin(panel.customers)
-    if panel.customers.size and not known.any():
-        raise DataError(
-            "the panel has none of the model's customers; give the one that it was fitted to"
-        )
     return distribution_of(
         model.targets_.intervals,
         model.evaluation_matrix_.values,

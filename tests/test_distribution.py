@@ -35,7 +35,7 @@ def fitted(panel: cp.ReturnPanel, edges: list[float], **kwargs: object) -> cp.Cr
 
 def test_half_the_credit_is_lost_but_all_of_it_only_a_quarter_of_the_time():
     panel = every_combination({"A": [-1.0, 0.2], "B": [-1.0, 0.2]})
-    seen = return_distribution(fitted(panel, [-1, -0.9, 0.1, 0.2]), panel)
+    seen = return_distribution(fitted(panel, [-1, -0.9, 0.1, 0.2]))
     assert seen.table["mixture"].tolist() == [0.5, 0.0, 0.5]
     assert seen.table["periods"].tolist() == [0.25, 0.5, 0.25]
     off = np.abs(seen.table["simulated"] - [0.25, 0.5, 0.25])
@@ -44,7 +44,7 @@ def test_half_the_credit_is_lost_but_all_of_it_only_a_quarter_of_the_time():
 
 def test_the_two_sentences_carry_the_figures_of_the_book():
     panel = every_combination({"A": [-1.0, 0.2], "B": [-1.0, 0.2]})
-    seen = return_distribution(fitted(panel, [-1, -0.9, 0.1, 0.2]), panel)
+    seen = return_distribution(fitted(panel, [-1, -0.9, 0.1, 0.2]))
     told = seen.explain()
     assert told.count(". ") == 1
     assert "50.00%" in told
@@ -58,9 +58,7 @@ def test_a_book_without_bad_intervals_is_told_by_its_lowest():
     model = cp.CreditPortfolio(
         [-1, -0.9, 0.1, 0.2], 0, targets={}, budget=1e6, risk_model="sample", floor=None
     ).fit(panel)
-    assert "lands in the lowest interval [-100 %, -90 %)" in (
-        return_distribution(model, panel).explain()
-    )
+    assert "lands in the lowest interval [-100 %, -90 %)" in (return_distribution(model).explain())
 
 
 def test_independent_customers_follow_the_convolution_of_their_rows():
@@ -81,7 +79,7 @@ def test_independent_customers_follow_the_convolution_of_their_rows():
         exact[sum(r >= cut for cut in cuts)] += 1 / 27
     edges = [-1.0, *(float(cut) for cut in cuts), 0.2]
     shares = {name: float(share) for name, share in w.items()}
-    seen = return_distribution(fitted(panel, edges), panel, shares)
+    seen = return_distribution(fitted(panel, edges), shares)
     assert seen.table["periods"].to_numpy() == pytest.approx(exact, abs=1e-12)
     off = np.abs(seen.table["simulated"] - exact)
     assert (off <= FAR * seen.table["simulated_error"]).all()
@@ -118,7 +116,7 @@ def test_gaussian_scenarios_follow_the_normal_distribution():
     panel = cp.ReturnPanel.from_frame(pd.DataFrame(noisy_panel()))
     edges = [-1.0, 0.12, 0.14, 0.16, 0.18, 0.6]
     model = fitted(panel, edges, risk_model="ledoit_wolf")
-    seen = return_distribution(model, panel, scenarios="gaussian", seed=3)
+    seen = return_distribution(model, scenarios="gaussian", seed=3)
     w = model.allocation_.shares.reindex(model.judged_).to_numpy()
     normal = NormalDist(
         float(panel.values.mean(axis=0) @ w), math.sqrt(portfolio_variance(model.risk_model_, w))
@@ -180,7 +178,7 @@ def test_the_same_seed_gives_the_same_draws(seed, bounded):
 
 def test_standard_errors_stay_above_zero_where_nothing_was_seen():
     panel = every_combination({"A": [-1.0, 0.2], "B": [-1.0, 0.2]})
-    seen = return_distribution(fitted(panel, [-1.5, -1.2, 0.1, 0.2]), panel)
+    seen = return_distribution(fitted(panel, [-1.5, -1.2, 0.1, 0.2]))
     assert seen.table["periods"].iloc[0] == 0.0
     # Beta(1/2, 9/2): mean 1/10, variance (1/10)(9/10)/6.
     assert seen.table["periods_error"].iloc[0] == pytest.approx(math.sqrt(0.09 / 6))
@@ -191,7 +189,7 @@ def test_today_s_book_can_be_seen_beside_the_proposal():
     model = cp.CreditPortfolio(
         [-1, -0.9, 0.1, 0.2], 1, targets={}, risk_model="sample", floor=None
     ).fit(panel, current={"A": 3.0, "B": 1.0})
-    seen = return_distribution(model, panel, "current")
+    seen = return_distribution(model, "current")
     # Of the credit 3/4 is with A: at −1 both, at −0.7 A alone, at −0.1 B alone.
     assert seen.table["periods"].tolist() == [0.25, 0.5, 0.25]
     assert np.unique(panel.values @ [0.75, 0.25]).round(9).tolist() == [-1.0, -0.7, -0.1, 0.2]
@@ -200,26 +198,26 @@ def test_today_s_book_can_be_seen_beside_the_proposal():
 def test_periods_in_which_nobody_bought_do_not_count():
     frame = pd.DataFrame({"A": [0.1, np.nan, 0.2, 0.0], "B": [0.2, np.nan, 0.1, 0.1]})
     panel = cp.ReturnPanel.from_frame(frame)
-    assert return_distribution(fitted(panel, [-1, 0, 0.25]), panel).n_periods == 3
+    assert return_distribution(fitted(panel, [-1, 0, 0.25])).n_periods == 3
 
 
 def test_what_cannot_be_drawn_is_refused_with_the_reason():
     panel = every_combination({"A": [-1.0, 0.2], "B": [-1.0, 0.2]})
     model = fitted(panel, [-1, -0.9, 0.1, 0.2])
     with pytest.raises(cp.ModelError, match="fit it first"):
-        return_distribution(cp.CreditPortfolio([-1, 0.2], 0), panel)
+        return_distribution(cp.CreditPortfolio([-1, 0.2], 0))
     with pytest.raises(cp.ModelError, match="Did you mean 'gaussian'"):
-        return_distribution(model, panel, scenarios="gausian")  # type: ignore[arg-type]
+        return_distribution(model, scenarios="gausian")  # type: ignore[arg-type]
     with pytest.raises(cp.ModelError, match="'proposed', 'current'"):
-        return_distribution(model, panel, "today")  # type: ignore[arg-type]
+        return_distribution(model, "today")  # type: ignore[arg-type]
     with pytest.raises(cp.ModelError, match="draws is 1"):
-        return_distribution(model, panel, draws=1)
+        return_distribution(model, draws=1)
     with pytest.raises(cp.DataError, match=r"sum to 0\.9"):
-        return_distribution(model, panel, {"A": 0.9})
+        return_distribution(model, {"A": 0.9})
     with pytest.raises(cp.DataError, match="'Z'"):
-        return_distribution(model, panel, {"A": 0.5, "Z": 0.5})
+        return_distribution(model, {"A": 0.5, "Z": 0.5})
     with pytest.raises(cp.DataError, match="owes anything today"):
-        return_distribution(model, panel, "current")
+        return_distribution(model, "current")
     uncentred = RiskModel(np.array([[0.1, 0.2]]), np.zeros(2), "by hand")
     with pytest.raises(cp.ModelError, match="not deviations of periods"):
         simulated_returns(np.zeros(2), uncentred, np.ones(2), 5, np.random.default_rng(0))
