@@ -14,10 +14,11 @@ import pandas as pd
 
 from credit_portfolio.errors import ModelError, SolverError, did_you_mean, listing
 from credit_portfolio.program.program import CreditProgram
+from credit_portfolio.program.rewriting import with_rows
 from credit_portfolio.risk.measures import portfolio_variance
 from credit_portfolio.risk.model import RiskModel
 from credit_portfolio.solvers import solve_each
-from credit_portfolio.sweeps import BudgetSweep, RowSweep, optimum, with_idle_row, with_row
+from credit_portfolio.sweeps import BudgetSweep, RowSweep, optimum, with_idle_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -332,7 +333,8 @@ def _sweep(book: _Book, over: str) -> Sweep:
 
 
 def _with(program: CreditProgram, row: Vector, name: str, *, at_most: bool) -> RowSweep:
-    return RowSweep(with_row(program, row, name), program.n_rows, at_most)
+    open_row = with_rows(program, row[None, :], -np.inf, np.inf, [name])
+    return RowSweep(open_row, program.n_rows, at_most)
 
 
 def _interval(asked: str, names: Sequence[str]) -> int:

@@ -125,22 +125,6 @@ def _held(program: CreditProgram, own: tuple[Vector, Vector] | None, low: Mask, 
     return held
 
 
-def best_reach(row: Vector, lower: Vector, upper: Vector, *, lowest: bool) -> float:
-    """Least (or largest) value of row·w under Σ w = 1 and the bounds: fill the best first.
-
-    Examples
-    --------
-    >>> best_reach(np.array([0.4, 0.1]), np.zeros(2), np.array([1.0, 0.5]), lowest=True)
-    0.25
-    """
-    order = np.argsort(row if lowest else -row, kind="stable")
-    rest = 1.0 - float(lower.sum())
-    room = np.minimum(upper - lower, max(rest, 0.0))[order]
-    before = np.concatenate([[0.0], np.cumsum(room)[:-1]])
-    given = np.clip(rest - before, 0.0, room)
-    return float(row @ lower + row[order] @ given)
-
-
 def _excess(program: CreditProgram, solution: Solution) -> Vector:
     """By how much a customer's marginal cost is above the going one, in parts of the latter."""
     slope = program.gradient(solution.x)

@@ -15,8 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from credit_portfolio.errors import InfeasibleError, ModelError, SolverError
+from credit_portfolio.program.expected_return import fill_best
 from credit_portfolio.program.program import CreditProgram
-from credit_portfolio.reasons import best_reach
 from credit_portfolio.solvers import solve
 
 if TYPE_CHECKING:
@@ -81,27 +81,6 @@ def replaced(program: CreditProgram, **bounds: Vector) -> CreditProgram:
         values.flags.writeable = False
         object.__setattr__(other, name, values)
     return other
-
-
-def with_row(program: CreditProgram, row: Vector, name: str) -> CreditProgram:
-    """Return the program with one more row, open on both sides."""
-    A: Any = program.rows
-    rows: Any = (
-        np.vstack([A, row])
-        if isinstance(A, np.ndarray)
-        else sparse.vstack([A, sparse.csr_array(row[None, :])], format="csr")
-    )
-    return CreditProgram(
-        factors=program.factors,
-        idiosyncratic=program.idiosyncratic,
-        linear=program.linear,
-        rows=rows,
-        row_lower=np.append(program.row_lower, -np.inf),
-        row_upper=np.append(program.row_upper, np.inf),
-        lower=program.lower,
-        upper=program.upper,
-        row_names=(*program.row_names, name),
-    )
 
 
 def with_idle_row(solution: Solution) -> Solution:
@@ -173,7 +152,7 @@ class RowSweep:
         if _budget_alone(A, lower, upper) and np.isfinite(np.minimum(program.upper, 1)).all():
             most = np.minimum(program.upper, 1.0)
             if program.lower.sum() <= 1.0 <= most.sum() and (program.lower >= 0).all():
-                return best_reach(row, program.lower, most, lowest=True)
+                return -fill_best(-row, program.lower, most, 1.0)
         if program.n_customers > _HIGHS_UP_TO:
             return _end_by_our_own(program, row, A, lower, upper)
         found = _sifted(row, A, lower, upper, program.lower, program.upper)

@@ -7,11 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, strategies as st
-from scipy.optimize import linprog
 
 from credit_portfolio.portfolio import CreditPortfolio
-from credit_portfolio.reasons import best_reach
 from credit_portfolio.returns.panel import ReturnPanel
 
 EDGES = [-1, 0, 0.2, 0.25]
@@ -190,25 +187,3 @@ def test_each_exclusion_has_its_reason_and_keeps_its_row():
         assert (row["share"], row["amount"], row["risk_share"]) == (0, 0, 0)
     assert a.summary["n_excluded"] == 6
     assert np.isnan(table.loc["unrated", "limit"]) or table.loc["unrated", "limit"] == 0
-
-
-@given(
-    seed=st.integers(0, 10_000),
-    n=st.integers(1, 8),
-    lowest=st.booleans(),
-    ties=st.booleans(),
-    open_top=st.booleans(),
-)
-def test_best_reach_is_the_optimum_of_a_linear_program(seed, n, lowest, ties, open_top):
-    random = np.random.default_rng(seed)
-    row = random.random(n).round(1 if ties else 6)
-    lower = random.random(n) / (2 * n) * random.integers(0, 2, n)
-    upper = lower + random.random(n)
-    upper[0] += max(0.0, 1 - upper.sum())
-    if open_top:
-        upper[-1] = np.inf
-    box = [(a, None if np.isinf(b) else b) for a, b in zip(lower, upper, strict=True)]
-    sign = 1 if lowest else -1
-    found = linprog(sign * row, A_eq=np.ones((1, n)), b_eq=[1], bounds=box)
-    reached = best_reach(row, lower, upper, lowest=lowest)
-    assert reached == pytest.approx(sign * found.fun, abs=1e-9)

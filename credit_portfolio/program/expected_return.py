@@ -91,6 +91,17 @@ def best_return(program: CreditProgram, row: Vector) -> float:
     if total is None or not np.isfinite(lower).all():
         # The entry of a customer without a return of his own is 0, however much he may get.
         return float(np.multiply(row, at, out=np.zeros(n), where=row != 0).sum())
+    return fill_best(row, lower, upper, total)
+
+
+def fill_best(row: Vector, lower: Vector, upper: Vector, total: float) -> float:
+    """Largest row·w under Σ w = total and the bounds: fill the best first.
+
+    Examples
+    --------
+    >>> fill_best(np.array([0.4, 0.1]), np.zeros(2), np.array([0.5, 1.0]), 1.0)
+    0.25
+    """
     order = np.argsort(-row, kind="stable")
     rest = max(total - float(lower.sum()), 0.0)
     room = np.minimum(upper - lower, rest)[order]
