@@ -91,8 +91,6 @@ def answer(spec: Specification, book: Book) -> Answer:
     base = program if controls is None else controls.with_plain_rows(program)
     kinds += _further(controls)
     stated = alternatives_of(spec, book, base)
-    if stated is None:  # cannot be: something branches
-        raise SolverError("nothing branches in a program that was said to branch; report this")
     return _branched(spec, book, base, kinds, stated)
 
 
@@ -263,7 +261,7 @@ def _bent(
             wider = Turnover(now.current, limit=limit, cost=now.cost, gone=now.gone)
             return replace(controls, turnover=wider)
 
-        # All may move: nobody can hold more than twice the budget's difference.
+        # Selling all that is held and buying the whole budget is less than this.
         everything = float(now.current.sum()) + now.gone + 1.0
         least = _furthest(lambda t: met(with_limit(t)), everything, spec.max_turnover)
         ways.append(

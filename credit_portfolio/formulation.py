@@ -90,10 +90,8 @@ def controls_of(spec: Specification, book: Book) -> Controls | None:
     )
 
 
-def alternatives_of(spec: Specification, book: Book, program: CreditProgram) -> Alternatives | None:
-    """Return the program with conditions that branch; None where there are none."""
-    if not spec.is_branching:
-        return None
+def alternatives_of(spec: Specification, book: Book, program: CreditProgram) -> Alternatives:
+    """Return the program with conditions that branch, of a model that has some."""
     refused = [
         name
         for name, given in (
