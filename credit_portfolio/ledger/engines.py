@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import duckdb
 import ibis
@@ -31,6 +31,9 @@ from credit_portfolio.errors import (
     did_you_mean,
     listing,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
 
@@ -150,7 +153,7 @@ def store(engine: Any, name: str, table: Table) -> Table:
     return ops.DatabaseTable(name, schema=table.schema(), source=engine).to_expr()
 
 
-_BATCH = 2**20  # rows handed over at once
+_BATCH = 2**15  # rows handed over at once: they fit into the cache of a core
 
 MOST_SORTED = 2**27
 """Rows of which numbers are sorted in memory, in one GiB; beyond, the engine groups and spills."""
@@ -173,30 +176,44 @@ def twice(column: Table, most: int = MOST_SORTED) -> Any:
     ndarray of int64, sorted, or None
         As ``hash`` of Ibis gives them; None where there are more rows, or in another engine.
     """
-    engine = column._find_backend()
-    if engine.name != "duckdb":
+    if column._find_backend().name != "duckdb":
         return None
     (name,) = column.columns
     parts, rows = [], 0
-    # The hash of Ibis 12.0 takes a detour by text for the same bits.
-    asked = f'SELECT hash("{name}") AS key FROM ({engine.compile(column)})'
-    for batch in _batches(engine, f'{asked} WHERE "{name}" IS NOT NULL'):
+    for batch in batches(column.filter(column[name].notnull()), hashed=(name,)):
         rows += batch.num_rows
         if rows > most:
             return None
-        parts.append(batch.column(0).to_numpy(zero_copy_only=False))
-    if not parts:
-        return np.zeros(0, dtype=np.int64)
-    keys = np.concatenate(parts).view(np.int64)
-    del parts
+        parts.append(batch.column(0).to_numpy(zero_copy_only=False).view(np.int64))
+    return repeated(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
+
+
+def repeated(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers that come more than once, sorted; ``keys`` are sorted in their place.
+
+    >>> repeated(np.array([3, 1, 3, 2, 1, 3]))
+    array([1, 3])
+    """
     keys.sort()
     return np.unique(keys[1:][keys[1:] == keys[:-1]])
 
 
-def batches(table: Table) -> Iterator[Any]:
-    """Yield the rows of a table of DuckDB, in batches of Arrow."""
+def batches(table: Table, hashed: Sequence[str] = ()) -> Iterator[Any]:
+    """Yield the rows of a table of DuckDB, in batches of Arrow.
+
+    Parameters
+    ----------
+    table : table expression
+    hashed : sequence of str
+        Columns of text of which the hash is wanted, as ``hash`` of Ibis gives it but without sign.
+    """
     engine = table._find_backend()
-    yield from _batches(engine, engine.compile(table))
+    asked = engine.compile(table)
+    if hashed:
+        # The hash of Ibis 12.0 takes a detour by text for the same bits.
+        keys = ", ".join(f'hash("{name}") AS "{name}"' for name in hashed)
+        asked = f"SELECT * REPLACE ({keys}) FROM ({asked})"
+    yield from _batches(engine, asked)
 
 
 def _batches(engine: Any, asked: str) -> Iterator[Any]:

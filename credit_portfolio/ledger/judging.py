@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis
 
-from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
-from credit_portfolio.ledger.quality import RULE, RULES, first_broken
+from credit_portfolio.ledger.quality import RULE, first_broken
 from credit_portfolio.ledger.repairs import refusal, scaled
 from credit_portfolio.ledger.schema import NAMES
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
 Keep: TypeAlias = Callable[[str, Table], Table]
-
-LOOSE = "loose_ids"
-"""The flag of rows whose ids may be blank or have space around them."""
 
 MOST_LISTED = 1_000
 """Ids that come more than once are listed in the question up to here, and looked up beyond."""
@@ -58,7 +58,13 @@ def judge(parsed: Table) -> Table:
 
 
 def doubled(
-    judged: Table, ids: Table, groups: Sequence[int], places: Sequence[str], keep: Keep
+    judged: Table,
+    groups: Sequence[int],
+    places: Sequence[str],
+    keep: Keep,
+    *,
+    ids: Table,
+    repeated: NDArray[np.int64] | None,
 ) -> Doubled | None:
     """Return the invoices that stand on several sound rows; None, mostly.
 
@@ -69,16 +75,18 @@ def doubled(
     ----------
     judged : table expression
         From :func:`judge`.
-    ids : table expression
-        The column invoice_id of all rows, as they count: the fewer steps to it, the better.
     groups : sequence of int
         Positions of the grouping columns.
     places : sequence of str
         Columns that say where a row stands in its source; empty for a table of a database.
     keep : callable
         Computes a small table once where that is allowed, and else gives it back.
+    ids : table expression
+        The column invoice_id of all rows, as they count: the fewer steps to it, the better.
+    repeated : ndarray of int64, optional
+        The hashes of ids that come more than once, where they are known already.
     """
-    suspects = _suspects(ids, keep)
+    suspects = _suspects(ids, keep, repeated)
     if suspects is None:
         return None
     clean = judged.filter(judged.rule == "")
@@ -90,11 +98,12 @@ def doubled(
     return Doubled(ids, keep("copies", _verdicts(rows, groups, places)))
 
 
-def _suspects(ids: Table, keep: Keep) -> Callable[[Table], Any] | None:
+def _suspects(
+    ids: Table, keep: Keep, repeated: NDArray[np.int64] | None
+) -> Callable[[Table], Any] | None:
     """Return whether the number of a row's id, its ``key``, comes more than once."""
-    keys = engines.twice(ids.select("invoice_id"))
-    if keys is not None and len(keys) <= MOST_LISTED:
-        listed = keys.tolist()
+    if repeated is not None and len(repeated) <= MOST_LISTED:
+        listed = repeated.tolist()
         return (lambda table: table.key.isin(listed)) if listed else None
     known = ids.filter(ids.invoice_id.notnull())
     return _several(known.select(key=known.invoice_id.hash()), "key", keep)
@@ -178,21 +187,6 @@ def accepted_rows(
 def accepted_of(judged: Table, groups: Mapping[str, int]) -> Table:
     """Return the accepted among judged rows, copies included, as :func:`accepted_rows` does."""
     return _named(judged.filter(judged.rule == ""), groups)
-
-
-def flagged(parsed: Table, loose: Any) -> tuple[Table, list[str]]:
-    """Return judged rows with a flag for each rule, and for ids that have to be looked at closer.
-
-    Parameters
-    ----------
-    parsed : table expression
-        From ``parse``, ids taken as they are.
-    loose : column of yes and no
-        Of ids that may not be taken so.
-    """
-    flags = {f"breaks_{rule.name}": rule.broken(parsed) for rule in RULES if rule.broken}
-    flags[LOOSE] = loose
-    return judge(parsed.mutate(**flags)), list(flags)
 
 
 def sides(parsed: Table, broken: Collection[str], copies: Doubled | None) -> tuple[Table, Table]:

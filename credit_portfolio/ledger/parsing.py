@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
@@ -36,6 +37,25 @@ _UNITS = 10**MONEY_PLACES  # smallest units of money in one
 IDS = ("customer_id", "invoice_id")
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier look at all rows has found, so that no later question asks again.
+
+    Attributes
+    ----------
+    tidy_ids : bool
+        No id is blank or has space around it.
+    small_money : bool
+        No figure is too large.
+    amounts_given : bool
+        Where there is a settled date there is a settled amount.
+    """
+
+    tidy_ids: bool = False
+    small_money: bool = False
+    amounts_given: bool = False
+
+
 def parse(
     raw: Table,
     columns: Mapping[str, Expression],
@@ -45,8 +65,7 @@ def parse(
     marks: Marks,
     asked: str | None,
     today: datetime.date,
-    *,
-    tidy_ids: bool = False,
+    known: Known | None = None,
 ) -> Table:
     """Return the rows with typed columns, faults of money, and marks of what was repaired.
 
@@ -62,16 +81,17 @@ def parse(
         The currency to keep; None where the source does not tell currencies.
     today : datetime.date
         What makes a year implausible.
-    tidy_ids : bool
-        Whether it is known that no id is blank or has space around it.
+    known : Known, optional
+        What an earlier look at all rows has found.
     """
+    known = Known() if known is None else known
     for name in IDS:
         _refuse_id_type(columns[name], name, incoming, mapped[name])
     fields: dict[str, Expression] = {}
     trimmed = ibis.literal(False)
     for name in IDS:
         text = columns[name].cast("string")
-        if not tidy_ids:
+        if not known.tidy_ids:
             loose = _loose(text)
             # Only those that need it: cutting every id takes as long as all the rest together.
             text = loose.ifelse(text.strip(), text).nullif("")
@@ -83,22 +103,31 @@ def parse(
         fields[name] = day
         fields[f"{name}_blank"] = blank
         timed = timed | hours
-    last_day = today + datetime.timedelta(days=_DAYS_AHEAD)
+    first_day, last_day = plausible_days(today)
     implausible = ibis.literal(False)
     for name in DATES:
-        outside = (fields[name] < _FIRST_DAY) | (fields[name] > last_day)
+        outside = (fields[name] < first_day) | (fields[name] > last_day)
         implausible = implausible | outside.fill_null(False)
     rounded = ibis.literal(False)
     for name in MONEY:
-        value, faults, inexact = read_money(columns.get(name), marks, name, incoming.where)
+        value, faults, inexact = read_money(
+            columns.get(name), marks, name, incoming.where, small=known.small_money
+        )
         fields[name] = value
         fields |= {f"{name}_{fault}": condition for fault, condition in faults._asdict().items()}
         rounded = rounded | inexact
+    if known.amounts_given:
+        fields["settled_amount_blank"] = ibis.literal(False)  # where it would mean something
     fields["disputed"] = _flag(columns.get("disputed"), profile)
     fields["currency"] = currency_word(columns.get("currency"))
     fields["currency_asked"] = ibis.literal(True) if asked is None else fields["currency"] == asked
     fields |= {"trimmed": trimmed, "timed": timed, "rounded": rounded, "implausible": implausible}
     return raw.select(*[raw[name] for name in raw.columns], **fields)
+
+
+def plausible_days(today: datetime.date) -> tuple[datetime.date, datetime.date]:
+    """Return the first and the last day that a date of a book may be."""
+    return _FIRST_DAY, today + datetime.timedelta(days=_DAYS_AHEAD)
 
 
 def is_text(column: Expression) -> bool:
@@ -383,9 +412,12 @@ class Faults(NamedTuple):
 
 
 def read_money(
-    column: Expression | None, marks: Marks, name: str, where: str
+    column: Expression | None, marks: Marks, name: str, where: str, *, small: bool = False
 ) -> tuple[Expression, Faults, Expression]:
-    """Return the value (NULL unless readable), what is wrong, and whether it was rounded."""
+    """Return the value (NULL unless readable), what is wrong, and whether it was rounded.
+
+    ``small`` says that no figure is known to be too large.
+    """
     never = ibis.literal(False)
     if column is None:
         return ibis.null(MONEY_TYPE), Faults(ibis.literal(True), never, never, never), never
@@ -395,7 +427,7 @@ def read_money(
     if kind.is_integer():
         return *_whole_money(column.cast("int64") if kind.is_signed_integer() else column), never
     if kind.is_decimal():
-        return *_decimal_money(column), never
+        return *_decimal_money(column, small), never
     if kind.is_string():
         return *_text_money(column.strip(), marks), never
     raise DataError(f"{name} of {where} has type {kind}; expected numbers, or text")
@@ -424,7 +456,14 @@ def _whole_money(column: Expression) -> tuple[Expression, Faults]:
     return value, Faults(column.isnull(), never, never, (~inside).fill_null(False))
 
 
-def _decimal_money(column: Expression) -> tuple[Expression, Faults]:
+def exact_money(kind: Any) -> bool:
+    """Whether a type of the source is money as it is: exact decimals that fit into 64 bits."""
+    if not kind.is_decimal() or kind.precision is None or kind.scale is None:
+        return False
+    return bool(kind.precision <= MONEY_DIGITS and kind.scale <= MONEY_PLACES)
+
+
+def _decimal_money(column: Expression, small: bool) -> tuple[Expression, Faults]:
     """Take exact decimals as they are, with the checks that their type leaves necessary.
 
     A numeric column of PostgreSQL may have no fixed number of places, and hold NaN and infinity.
@@ -437,7 +476,9 @@ def _decimal_money(column: Expression) -> tuple[Expression, Faults]:
         finite = _fits(column.cast("string"), "^-?[0-9.]+$")
         column = finite.ifelse(column, null)
         unreadable = ~finite & ~blank
-    if kind.precision is None or kind.scale is None or kind.precision - kind.scale > _WHOLE_DIGITS:
+    fits = not (kind.precision is None or kind.scale is None)
+    fits = fits and kind.precision - kind.scale <= _WHOLE_DIGITS
+    if not (fits or small):
         too_large = ((column >= _TOO_LARGE) | (column <= -_TOO_LARGE)).fill_null(False)
         column = too_large.ifelse(null, column)
     if kind.scale is None or kind.scale > MONEY_PLACES:

@@ -117,11 +117,11 @@ def arrow_of(table: Table) -> Any:
         return table.to_pyarrow()
 
 
-def batches_of(table: Table) -> Iterator[Any]:
-    """Yield the rows of a table of the embedded engine, in batches of Arrow of a million or so."""
+def batches_of(table: Table, hashed: Sequence[str] = ()) -> Iterator[Any]:
+    """Yield the rows of a table of the embedded engine; see ``engines.batches``."""
     from credit_portfolio.ledger.engines import batches
 
-    yield from batches(table)
+    yield from batches(table, hashed)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import functools
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -97,7 +95,7 @@ class Sums:
 
 def summary(judged: Table, today: datetime.date, day: datetime.date | None) -> Sums:
     """Count rows, money and findings by rule and currency, in one pass over the source."""
-    return _of_table(_asked(judged, ["rule", "currency"], _sums, today, day))
+    return _of_table(_asked(judged, ["rule", "currency"], today, day))
 
 
 def summary_of_sides(
@@ -107,66 +105,27 @@ def summary_of_sides(
 
     Without a rule to tell for every row it takes half of the time.
     """
-    taken = _asked(accepted, ["currency"], _sums, today, day).assign(rule="")
+    taken = _asked(accepted, ["currency"], today, day).assign(rule="")
     return _of_table(pd.concat([taken, summary(rejected, today, None).table], ignore_index=True))
-
-
-def glance(
-    marked: Table, flags: Sequence[str], today: datetime.date, day: datetime.date | None
-) -> tuple[Sums, frozenset[str]]:
-    """Return the :func:`summary` of rows as if all were accepted, and which flags any row has.
-
-    Where none has one, which is mostly so, the summary is right, and one quick pass was enough.
-
-    Parameters
-    ----------
-    marked : table expression
-        Judged rows with a column of yes and no a flag.
-    flags : sequence of str
-    today, day
-        As for :func:`summary`.
-    """
-
-    def looked_for(t: Table, today: datetime.date) -> dict[str, Expression]:
-        found = {f"{name}_rows": condition.any() for name, (condition, _) in _touched(t, today)}
-        return _base(t, today) | found | {f"any_{k}": t[flag].any() for k, flag in enumerate(flags)}
-
-    table = _asked(marked, ["currency"], looked_for, today, day).assign(rule="")
-    seen = {name for name in table if table[name].dtype == bool and table[name].any()}
-    # Only what some row has is counted, and only in those rows.
-    touched = [(name, pair) for name, pair in _touched(marked, today) if f"{name}_rows" in seen]
-    table = table.drop(columns=[name for name in table if table[name].dtype == bool])
-    if touched:
-        some = marked.filter(functools.reduce(operator.or_, (pair[0] for _, pair in touched)))
-        counted = frame_of(some.group_by("currency").aggregate(**_counted(touched)))
-        table = table.merge(counted, how="left", on="currency")
-    raised = (flag for k, flag in enumerate(flags) if f"any_{k}" in seen)
-    return _of_table(table), frozenset(raised)
 
 
 def _asked(
     judged: Table,
     keys: Sequence[str],
-    sums: Callable[[Table, datetime.date], dict[str, Expression]],
     today: datetime.date,
     day: datetime.date | None,
 ) -> pd.DataFrame:
     """Return sums by keys, and those of a day where one was asked for."""
     if day is None:
-        return frame_of(judged.group_by(keys).aggregate(**sums(judged, today)))
+        return frame_of(judged.group_by(keys).aggregate(**_sums(judged, today)))
     t = with_parts(judged, day)
     known = {f"day_{name}": sum_ for name, sum_ in day_expressions(t, day).items()}
-    return frame_of(t.group_by(keys).aggregate(**sums(t, today), **known))
+    return frame_of(t.group_by(keys).aggregate(**_sums(t, today), **known))
 
 
 def _sums(t: Table, today: datetime.date) -> dict[str, Expression]:
-    """Return what is asked of judged rows, as aggregates."""
-    return _base(t, today) | _counted(_touched(t, today))
-
-
-def _base(t: Table, today: datetime.date) -> dict[str, Expression]:
-    """Return rows, money and days, as aggregates."""
-    return {
+    """Return rows, money, days and findings of judged rows, as aggregates."""
+    sums: dict[str, Expression] = {
         "rows": t.count(),
         "amount": t.amount.sum(),
         "blank": _count(t.amount.isnull()),
@@ -174,6 +133,10 @@ def _base(t: Table, today: datetime.date) -> dict[str, Expression]:
         "last": t.invoice_date.max(where=t.invoice_date <= today),
         "settled": t.settled_date.max(where=t.settled_date <= today),
     }
+    for name, (condition, money) in _touched(t, today):
+        sums[f"{name}_rows"] = _count(condition)
+        sums[f"{name}_amount"] = money.sum(where=condition)
+    return sums
 
 
 def _touched(t: Table, today: datetime.date) -> list[tuple[str, tuple[Expression, Expression]]]:
@@ -190,17 +153,6 @@ def _touched(t: Table, today: datetime.date) -> list[tuple[str, tuple[Expression
         ("time_of_day_dropped", (t.timed, t.amount)),
         *((name.removeprefix(MARK), (t[name], t.amount)) for name in marks),
     ]
-
-
-def _counted(
-    touched: Iterable[tuple[str, tuple[Expression, Expression]]],
-) -> dict[str, Expression]:
-    """Return rows and money of each finding, as aggregates."""
-    sums: dict[str, Expression] = {}
-    for name, (condition, money) in touched:
-        sums[f"{name}_rows"] = _count(condition)
-        sums[f"{name}_amount"] = money.sum(where=condition)
-    return sums
 
 
 def _of_table(table: pd.DataFrame) -> Sums:

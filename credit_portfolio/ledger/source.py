@@ -12,26 +12,25 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import ibis
 import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.figures import Marks
 from credit_portfolio.ledger import engines
+from credit_portfolio.ledger.glance import broken_of, glance
 from credit_portfolio.ledger.judging import (
-    LOOSE,
     Doubled,
     accepted_of,
     accepted_rows,
     customer_codes,
     doubled,
-    flagged,
     judge,
     sides,
     with_copies,
@@ -39,6 +38,7 @@ from credit_portfolio.ledger.judging import (
 from credit_portfolio.ledger.mixed_dates import mixed_dates, with_doubt
 from credit_portfolio.ledger.parsing import (
     IDS,
+    Known,
     currency_word,
     decimal_marks,
     is_text,
@@ -56,7 +56,6 @@ from credit_portfolio.ledger.record import (
     Sums,
     day_or_latest,
     day_sums,
-    glance,
     one_currency,
     quality_record,
     rejected_rows,
@@ -76,6 +75,9 @@ from credit_portfolio.ledger.schema import (
     match_columns,
     resolve_profile,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Expression", "Ledger", "Profile", "Table", "open_ledger", "read_day"]
 
@@ -390,6 +392,7 @@ class _Verdict:
     sums: Sums
     judged: Table  # at least all rejected rows, with their rules
     accepted: Table
+    customers: Table | None = None  # customers with a number each, where they are known already
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -406,7 +409,7 @@ class _Job:
     today: datetime.date
     repairs: Repairs | None = None
 
-    def parsed(self, asked: str | None, *, tidy_ids: bool = False) -> Table:
+    def parsed(self, asked: str | None, known: Known | None = None) -> Table:
         parsed = parse(
             self.raw.table,
             self.columns,
@@ -416,7 +419,7 @@ class _Job:
             self.marks,
             asked,
             self.today,
-            tidy_ids=tidy_ids,
+            known,
         )
         if self.repairs is None:
             return parsed
@@ -456,8 +459,8 @@ class _Job:
             quality = with_doubt(quality, accepted, doubtful)
         if raw.keeps:
             engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
-        codes = None
-        if raw.engine is not None:
+        codes = verdict.customers
+        if codes is None and raw.engine is not None:
             codes = raw.keep("customers", customer_codes(accepted))
         return Ledger(
             invoices=positions_on(accepted, as_of, list(self.groups)),
@@ -482,38 +485,57 @@ class _Job:
 
     def _at_a_glance(self, asked: str | None, day: datetime.date | None) -> _Verdict | None:
         """Judge rows by the few rules that any breaks; None where some id needs trimming."""
-        parsed = self.parsed(asked, tidy_ids=True)
-        loose = ibis.literal(False)
-        for name in IDS:
-            loose = loose | maybe_loose(self.columns[name].cast("string"))
-        marked, flags = flagged(parsed, loose)
-        sums, raised = glance(marked, flags, self.today, day)
-        if LOOSE in raised:
+        parsed = self.parsed(asked, Known(tidy_ids=True))
+        currency = self._one_currency(parsed, asked)
+        if currency is None:
             return None
-        broken = {name.removeprefix("breaks_") for name in raised}
+        seen = glance(parsed, self.mapped, currency, self.today, day)
+        with ThreadPoolExecutor(1) as beside:  # NumPy sorts while the engine looks for customers
+            repeated = None if seen.keys is None else beside.submit(engines.repeated, seen.keys)
+            customers = self.raw.keep("customers", customer_codes(parsed))
+        nameless, loose = _blank_or_loose(customers)
+        if loose or seen.loose:
+            return None
+        broken = broken_of(parsed, seen.suspected)
+        if nameless:
+            broken.add("missing_customer_id")
+        known = Known(True, "amount_too_large" not in broken, not seen.in_full)
+        parsed, sums = self.parsed(asked, known), seen.sums
         accepted, rejected = sides(parsed, broken, None)
         ids = self.raw.table.select(invoice_id=self.columns["invoice_id"].cast("string"))
-        copies = self._copies(accepted, ids)
+        copies = self._copies(accepted, ids, None if repeated is None else repeated.result())
         if broken or copies is not None:
             accepted, rejected = sides(parsed, broken, copies)
             sums = summary_of_sides(accepted, rejected, self.today, day)
+            customers = None
         kept = accepted_rows(parsed, broken, copies, self.groups)
-        return _Verdict(sums, rejected, kept)
+        return _Verdict(sums, rejected, kept, customers)
+
+    def _one_currency(self, parsed: Table, asked: str | None) -> str | None:
+        """Return the currency of the rows that count; None where they may be in several."""
+        if asked is not None or "currency" not in self.columns:
+            return asked or ""
+        found = frame_of(parsed.select("currency").distinct().limit(2))["currency"].tolist()
+        return str(found[0]) if len(found) == 1 else None
 
     def _one_by_one(self, asked: str | None, day: datetime.date | None) -> _Verdict:
         parsed = self.parsed(asked)
         held = engines.hold(parsed)
         judged = self._judged(held)
         sums = summary(judged, self.today, day)
-        copies = self._copies(judged, self._ids(judged, sums))
+        ids = self._ids(judged, sums)
+        copies = self._copies(judged, ids, engines.twice(ids))
         if copies is not None:
             judged = with_copies(judged, copies)
             sums = summary(judged, self.today, day)
         kept = None if held is parsed else held
         return _Verdict(sums, judged, self._accepted(kept, judged, copies, sums, asked))
 
-    def _copies(self, judged: Table, ids: Table) -> Doubled | None:
-        return doubled(judged, ids, list(self.groups.values()), self.raw.places, self.raw.keep)
+    def _copies(
+        self, judged: Table, ids: Table, repeated: NDArray[np.int64] | None
+    ) -> Doubled | None:
+        groups, places = list(self.groups.values()), self.raw.places
+        return doubled(judged, groups, places, self.raw.keep, ids=ids, repeated=repeated)
 
     def _headers(self) -> dict[str, str]:
         """Return what the columns of dates in text are called among the rejected rows."""
@@ -544,13 +566,20 @@ class _Job:
         broken = sums.broken
         if held is not None:
             return engines.fence(accepted_rows(held, broken, copies, self.groups))
-        parsed = self.parsed(asked, tidy_ids=_tidy(sums))
+        parsed = self.parsed(asked, Known(tidy_ids=_tidy(sums)))
         return accepted_rows(parsed, broken, copies, self.groups)
 
     def _ids(self, judged: Table, sums: Sums) -> Table:
         if self.raw.keeps or not _tidy(sums):
             return judged.select("invoice_id")
         return self.raw.table.select(invoice_id=self.columns["invoice_id"].cast("string"))
+
+
+def _blank_or_loose(customers: Table) -> tuple[bool, bool]:
+    """Whether some customer's id is blank, and whether one may have space around it."""
+    name = customers.customer_id
+    seen = frame_of(customers.aggregate(blank=name.isnull().any(), loose=maybe_loose(name).any()))
+    return bool(seen["blank"].iloc[0]), bool(seen["loose"].iloc[0])
 
 
 def _customers(accepted: Table, codes: Table | None, as_of: datetime.date, after: int) -> int:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from credit_portfolio.ledger import source
+from credit_portfolio.errors import DataError
+from credit_portfolio.ledger import engines, glance, source
+from credit_portfolio.ledger.schema import MONEY
 from credit_portfolio.ledger.source import open_ledger
 
 DAY = dt.date(2024, 3, 1)
@@ -59,8 +64,17 @@ def rows_of(kinds: list[int], copies: list[int]) -> pd.DataFrame:
     if len(copies) > 1:
         rows[-1]["amount"] = Decimal("77.00")  # a copy that says something else
     frame = pd.DataFrame(rows)
-    kinds_of = {"amount": "decimal", "settled_amount": "decimal", "written_off_amount": "decimal"}
-    return frame.astype(dict.fromkeys(kinds_of, object))
+    return frame.astype(dict.fromkeys(MONEY, object))
+
+
+def write(frame: pd.DataFrame, path: Path, kind: pa.DataType) -> None:
+    """Write rows with their money in a type."""
+    table = pa.Table.from_pandas(frame)
+    for name in MONEY:
+        cells = [None if pd.isna(cell) else cell for cell in frame[name]]
+        exact = pa.array(cells, pa.decimal128(18, 2))
+        table = table.set_column(table.column_names.index(name), name, exact.cast(kind))
+    pq.write_table(table, path)
 
 
 def everything(ledger):
@@ -77,15 +91,16 @@ def everything(ledger):
     )
 
 
+@pytest.mark.parametrize("kind", [pa.decimal128(18, 2), pa.decimal128(25, 2), pa.float64()])
 @pytest.mark.parametrize("as_of", [None, "2024-03-31"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(st.sampled_from(range(len(ODD))), min_size=1, max_size=8),
     st.lists(st.integers(0, 20), max_size=3),
 )
-def test_a_glance_finds_what_row_by_row_finds(tmp_path_factory, as_of, kinds, copies):
+def test_a_glance_finds_what_row_by_row_finds(tmp_path_factory, as_of, kind, kinds, copies):
     path = tmp_path_factory.mktemp("glance") / "book.parquet"
-    rows_of([0, *kinds], copies).to_parquet(path)
+    write(rows_of([0, *kinds], copies), path, kind)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source, "today", lambda: dt.date(2025, 1, 1))
         quick = everything(open_ledger(path, as_of=as_of, currency="EUR"))
@@ -99,3 +114,34 @@ def test_clean_rows_are_never_asked_for_their_rule(tmp_path, monkeypatch):
     rows_of([0, 0, 0], []).to_parquet(path)
     monkeypatch.setattr(source._Job, "_one_by_one", lambda *args: pytest.fail("row by row"))
     assert open_ledger(path, currency="EUR").n_invoices == 3
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_rows_that_come_or_go_while_the_source_is_read_are_noticed(tmp_path, monkeypatch, rows):
+    path = tmp_path / "book.parquet"
+    rows_of([0, 0, 0], []).to_parquet(path)
+    batches = engines.batches
+
+    def changed(table, hashed=()):
+        if hashed == ("invoice_id",):
+            rows_of([0] * rows, []).to_parquet(path)
+        return batches(table, hashed)
+
+    monkeypatch.setattr(glance.engines, "batches", changed)
+    with pytest.raises(DataError, match="had 3 rows when it was opened, and another number"):
+        open_ledger(path, as_of="2024-05-01", currency="EUR")
+
+
+def test_more_rows_than_fit_are_grouped_by_the_engine(tmp_path, monkeypatch):
+    path = tmp_path / "book.parquet"
+    rows_of([0, 0, 0], [1]).to_parquet(path)
+    monkeypatch.setattr(engines, "MOST_SORTED", 2)
+    ledger = open_ledger(path, as_of="2024-05-01", currency="EUR")
+    assert ledger.quality.rows_rejected == 1
+
+
+def test_rows_in_two_currencies_are_refused_with_the_money_of_each(tmp_path):
+    path = tmp_path / "book.parquet"
+    rows_of([0, 0, len(ODD) - 1], []).to_parquet(path)
+    with pytest.raises(DataError, match=r"EUR 2 rows 200.00; USD 1 rows 100.00"):
+        open_ledger(path, as_of="2024-05-01")

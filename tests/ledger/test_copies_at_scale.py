@@ -53,7 +53,7 @@ def rows(ids):
 def test_sorting_and_grouping_reject_the_same_rows(monkeypatch):
     frame = rows(["A", "B", "A", "C", "C", "C", "D", "E", "E"])
     sorted_ = open_ledger(frame, as_of="2024-03-01", decimal=".")
-    monkeypatch.setattr(judging.engines, "twice", lambda column: None)
+    monkeypatch.setattr(engines, "twice", lambda column: None)
     grouped = open_ledger(frame, as_of="2024-03-01", decimal=".")
     pd.testing.assert_frame_equal(sorted_.quality.rejected, grouped.quality.rejected)
     assert sorted_.quality.rows_rejected == 6

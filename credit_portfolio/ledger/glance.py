@@ -1,0 +1,340 @@
+"""Judge clean rows at a glance: their numbers stream by, and every rule is asked of all at once.
+
+Most rows of most books break no rule. So the embedded engine hands over dates and money as it reads
+them, a number made from each invoice id, and a flag for what only the source's own form can tell;
+one look at each batch says whether any row breaks any rule, and what the book comes to. A rule that
+is suspected is then asked of the rows one by one, in the engine.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from credit_portfolio.errors import DataError
+from credit_portfolio.ledger import engines
+from credit_portfolio.ledger.arrays import (
+    NEVER,
+    UNITS,
+    days,
+    exact_sum,
+    flags,
+    given,
+    parts_on,
+    too_large,
+    units,
+)
+from credit_portfolio.ledger.parsing import exact_money, maybe_loose, plausible_days
+from credit_portfolio.ledger.positions import frame_of
+from credit_portfolio.ledger.quality import RULE
+from credit_portfolio.ledger.record import Sums, day_numbers
+from credit_portfolio.ledger.schema import DATES, MONEY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from credit_portfolio.ledger.source import Table
+
+    Days = NDArray[np.int32]
+    Money = NDArray[np.int64]
+
+# What the typed values do not tell any more: a figure that could not be read looks blank.
+_BY_FORM = (
+    "unreadable_settled_date",
+    "bad_settled_amount",
+    "bad_written_off_amount",
+    "too_many_decimals",
+    "amount_too_large",
+    "unknown_disputed_word",
+    "other_currency",
+)
+_BY_MONEY = ("amount_not_a_number", "too_many_decimals", "amount_too_large")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Glance:
+    """What one look at all rows has found.
+
+    Attributes
+    ----------
+    suspected : frozenset of str
+        Rules that some row may break; no other is broken.
+    loose : bool
+        Whether an invoice id may be blank or have space around it.
+    in_full : bool
+        Whether some row has a settled date and no settled amount.
+    sums : Sums
+        As :func:`~credit_portfolio.ledger.record.summary` counts them; right where no rule is
+        broken.
+    keys : ndarray of int64, optional
+        The number of each row's invoice id; None where there are too many rows.
+    """
+
+    suspected: frozenset[str]
+    loose: bool
+    in_full: bool
+    sums: Sums
+    keys: NDArray[np.int64] | None
+
+
+@dataclass(eq=False, slots=True)
+class _Seen:
+    """What has been counted so far: rows, and money in units."""
+
+    today: int
+    day: int | None
+    plausible: tuple[int, int]
+    counted: Counter[str] = field(default_factory=lambda: Counter(rows=0, amount=0))
+    suspected: set[str] = field(default_factory=set)
+    first: int = NEVER
+    last: int = -NEVER
+    settled: int = -NEVER
+
+
+def glance(
+    parsed: Table,
+    mapped: Mapping[str, int],
+    currency: str,
+    today: datetime.date,
+    day: datetime.date | None,
+) -> Glance:
+    """Look at all rows of the embedded engine once.
+
+    Parameters
+    ----------
+    parsed : table expression
+        From ``parse``, ids taken as they are.
+    mapped : mapping of str to int
+        Position of each column in the source.
+    currency : str
+        Of all rows, or the one to keep.
+    today : datetime.date
+        What lies ahead, and which years are plausible.
+    day : datetime.date, optional
+        Of which the sums are wanted.
+
+    Raises
+    ------
+    DataError
+        When rows come or go while the source is read.
+    """
+    rows = int(frame_of(parsed.aggregate(n=parsed.count()))["n"].iloc[0])
+    keys = np.empty(rows if rows <= engines.MOST_SORTED else 0, dtype=np.int64)
+    span = plausible_days(today)
+    seen = _Seen(
+        today=_number(today),
+        day=None if day is None else _number(day),
+        plausible=(_number(span[0]), _number(span[1])),
+    )
+    loose = False
+    for batch in engines.batches(_asked(parsed, mapped), hashed=("invoice_id",)):
+        start, stop = seen.counted["rows"], seen.counted["rows"] + batch.num_rows
+        _refuse_other(stop <= rows, rows)
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        if len(keys):
+            keys[start:stop] = columns["invoice_id"].to_numpy().view(np.int64)
+        loose = loose or bool(flags(columns["loose"]).any())
+        _look(seen, columns)
+    _refuse_other(seen.counted["rows"] == rows, rows)
+    return Glance(
+        suspected=frozenset(seen.suspected),
+        loose=loose,
+        in_full=seen.counted["settled_in_full_assumed_rows"] > 0,
+        sums=_sums(seen, currency),
+        keys=keys if len(keys) == rows else None,
+    )
+
+
+def _refuse_other(same: bool, rows: int) -> None:
+    if not same:
+        raise DataError(
+            f"the source had {rows:,} rows when it was opened, and another number while it was "
+            "read; expected rows that stay: open it again when nobody is writing"
+        )
+
+
+def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
+    """Ask the engine which of the rules some row does break."""
+    asked = {name: RULE[name].broken for name in suspected}
+    found = {name: broken(parsed).any() for name, broken in asked.items() if broken is not None}
+    if not found:
+        return set()
+    answer = frame_of(parsed.aggregate(**found)).iloc[0]
+    return {name for name in found if answer[name]}
+
+
+def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
+    """Return what streams by: the number of the id, dates, money, and flags."""
+    odd = parsed.settled_date.isnull() & ~parsed.settled_date_blank
+    money = {name: parsed[name] for name in MONEY}
+    for name in MONEY:
+        source = parsed[f"c{mapped[name]}"] if name in mapped else None
+        if source is not None and exact_money(source.type()):
+            money[name] = source  # what may be wrong with it shows in the figures
+        elif name != "amount":
+            for fault in ("unreadable", "too_fine", "too_large"):
+                odd = odd | parsed[f"{name}_{fault}"]
+    odd = odd | parsed.disputed.isnull() | ~parsed.currency_asked
+    return parsed.select(
+        "invoice_id",
+        *DATES,
+        "rounded",
+        "timed",
+        **money,
+        nameless=parsed.invoice_id.isnull(),
+        loose=maybe_loose(parsed.invoice_id).fill_null(False),
+        odd=odd,
+    )
+
+
+def _number(day: datetime.date) -> int:
+    return day.toordinal() - datetime.date(1970, 1, 1).toordinal()
+
+
+def _date(number: int) -> datetime.date | None:
+    if abs(number) == NEVER:
+        return None
+    return datetime.date.fromordinal(number + datetime.date(1970, 1, 1).toordinal())
+
+
+# --- one batch ----------------------------------------------------------------------------------
+
+
+def _look(seen: _Seen, columns: dict[str, Any]) -> None:
+    """Look at a batch: rules, findings, and what is known of a day."""
+    dates = [days(columns[name]) for name in DATES]
+    money = [units(columns[name]) for name in MONEY]
+    _suspect(seen, columns, dates, money)
+    _find(seen, columns, dates, money)
+    if seen.day is not None:
+        _add_day(seen.counted, seen.day, dates, money)
+
+
+def _suspect(seen: _Seen, columns: dict[str, Any], dates: list[Days], money: list[Money]) -> None:
+    """Note the rules that some row of the batch may break."""
+    invoiced, due, settled = dates
+    amount, collected, lost = money
+    first, last = seen.plausible
+    never = settled == NEVER
+    outside = min(dated.min() for dated in dates) < first
+    outside = outside or max(invoiced.max(), due.max()) > last
+    broken = {
+        "missing_invoice_id": flags(columns["nameless"]).any(),
+        "unreadable_invoice_date": columns["invoice_date"].null_count,
+        "unreadable_due_date": columns["due_date"].null_count,
+        "implausible_date": outside or ((settled > last) & ~never).any(),
+        "amount_not_positive": amount.min() <= 0,
+        "bad_settled_amount": collected.min() < 0,
+        "bad_written_off_amount": lost.min() < 0,
+        "settled_amount_without_date": (never & (collected > 0)).any(),
+        "settled_above_amount": (collected + lost > amount).any(),
+        "due_before_invoiced": (due < invoiced).any(),
+        "settled_before_invoiced": (settled < invoiced).any(),
+    }
+    seen.suspected.update(name for name, found in broken.items() if found)
+    if columns["amount"].null_count or any(too_large(columns[name]) for name in MONEY):
+        seen.suspected.update(_BY_MONEY)
+    if flags(columns["odd"]).any():
+        seen.suspected.update(_BY_FORM)
+
+
+def _find(seen: _Seen, columns: dict[str, Any], dates: list[Days], money: list[Money]) -> None:
+    """Count rows, money and findings; money of rows settled in full is filled in."""
+    invoiced, _, settled = dates
+    amount, collected, lost = money
+    counted = seen.counted
+    counted["rows"] += len(amount)
+    counted["amount"] += exact_sum(amount, int(amount.max()))
+    seen.first = min(seen.first, int(invoiced.min()))
+    seen.last, ahead = _latest(invoiced, seen.today, seen.last)
+    seen.settled, later = _latest(settled, seen.today, seen.settled)
+    never = settled == NEVER
+    if columns["settled_amount"].null_count:
+        in_full = ~given(columns["settled_amount"]) & ~never
+        np.copyto(collected, amount - lost, where=in_full)
+        _count(counted, "settled_in_full_assumed", in_full, collected)
+    if never.any():
+        _count(counted, "undated_write_off", never & (lost > 0), lost)
+    if ahead or later:
+        _count(
+            counted,
+            "dated_after_today",
+            (invoiced > seen.today) | ((settled > seen.today) & ~never),
+            amount,
+        )
+    _count(counted, "rounded_floats", flags(columns["rounded"]), amount)
+    _count(counted, "time_of_day_dropped", flags(columns["timed"]), amount)
+
+
+def _latest(dated: Days, today: int, before: int) -> tuple[int, bool]:
+    """Return the latest day up to today, and whether there are later ones."""
+    latest = int(dated.max())
+    if latest <= today:
+        return max(before, latest), False
+    known = dated[dated <= today]
+    return max(before, int(known.max())) if len(known) else before, True
+
+
+def _count(counted: Counter[str], name: str, touched: NDArray[np.bool_], money: Money) -> None:
+    """Count the rows of a finding and the money that goes with it."""
+    if touched.any():
+        some = money[touched]
+        counted[f"{name}_rows"] += len(some)
+        counted[f"{name}_amount"] += exact_sum(some, int(some.max()))
+
+
+def _add_day(counted: Counter[str], day: int, dates: list[Days], money: list[Money]) -> None:
+    """Add up what was known on a day, as ``with_parts`` and ``day_expressions`` say it."""
+    invoiced, _, settled = dates
+    amount, collected, lost = money
+    here = invoiced <= day
+    if not here.all():
+        settled = settled[here]
+        amount, collected, lost = amount[here], collected[here], lost[here]
+    if not len(amount):
+        return
+    largest = int(amount.max())
+    collected, lost = parts_on(day, settled, collected, lost)
+    later = (settled > day) & (settled != NEVER)
+    counted["day_invoices"] += len(amount)
+    counted["day_amount_money"] += exact_sum(amount, largest)
+    counted["day_settled_after"] += int(np.count_nonzero(later))
+    counted["day_settled_after_money"] += exact_sum(amount[later], largest)
+    counted["day_still_open"] += int(np.count_nonzero(amount - collected - lost > 0))
+    for name, part in (("collected", collected), ("written_off", lost)):
+        counted[f"day_{name}_count"] += int(np.count_nonzero(part > 0))
+        counted[f"day_{name}_money"] += exact_sum(part, largest)
+
+
+# --- what it comes to ---------------------------------------------------------------------------
+
+
+def _sums(seen: _Seen, currency: str) -> Sums:
+    """Return what was counted in the form of a summary by rule and currency."""
+    counted = dict(seen.counted)
+    known = {name: value for name, value in counted.items() if name.startswith("day_")}
+    row: dict[str, Any] = {"rule": "", "currency": currency, "blank": 0}
+    row |= {"trimmed_ids_rows": 0, "trimmed_ids_amount": Decimal(0)}
+    row |= {"first": _date(seen.first), "last": _date(seen.last), "settled": _date(seen.settled)}
+    for name, value in counted.items():
+        if name not in known:
+            row[name] = Decimal(value) / UNITS if name.endswith("amount") else value
+    table = pd.DataFrame([row])
+    if seen.day is None:
+        return Sums(table, {})
+    names = ["invoices", "amount_money", "settled_after", "settled_after_money", "still_open"]
+    names += [f"{part}_{what}" for part in ("collected", "written_off") for what in _EACH]
+    day = {name: known.get(f"day_{name}", 0) for name in names}
+    day |= {"rows": counted["rows"], "rows_money": counted["amount"]}
+    money = {name: Decimal(day[name]) / UNITS for name in day if name.endswith("_money")}
+    return Sums(table, day_numbers(day | money))
+
+
+_EACH = ("count", "money")
