@@ -1,21 +1,19 @@
 """The cells of a panel: what each customer's invoices of a period come to.
 
 Mostly the engine that holds the ledger adds up cost and profit of each cell, and only those sums
-leave it. The embedded engine works in this process, where a batch of rows is a view of its memory;
-and a panel has a place for every customer and period anyway. So there the rows of a batch are added
-straight to their places, which takes half of the time of grouping millions of cells by hash.
+leave it. Rows of the embedded engine are added up in this process: see ``adding.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from credit_portfolio.ledger.positions import arrow_of, batches_of
-from credit_portfolio.ledger.quality import MONEY_PLACES
+from credit_portfolio.ledger.arrays import UNITS
+from credit_portfolio.ledger.positions import arrow_of
+from credit_portfolio.returns.adding import Added, added_up
 from credit_portfolio.returns.rows import rows_of
 
 if TYPE_CHECKING:
@@ -27,13 +25,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
     Whole = NDArray[np.int64]
-
-_UNITS = 10**MONEY_PLACES  # smallest units of money in one
-# Money up to here is exact in units after a way through a float: 2⁻⁵³ of it, times the units, twice
-# rounded, is below a quarter of one. No invoice of a real book comes near.
-_EXACT = 1e11
-# Sums of so many units fit into 64 bits in batches of a million rows.
-_HALF = 2**20
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,24 +80,21 @@ class Sheet:
 def sheet_of(ledger: Ledger, rule: ReturnRule, period: str) -> Sheet:
     """Add up the ledger's invoices by customer and period.
 
-    A database hands over one row a cell. Rows of the embedded engine are added up here, which is
-    quicker, unless their money is too large for it.
+    A database hands over one row a cell; rows of the embedded engine are added up here.
 
     Raises
     ------
     DataError
         When the sums are not those of the opening: the source has changed.
     """
-    rows = rows_of(ledger, rule, period)
-    found = None
-    if ledger.codes is not None:
-        found = added_up(rows, ledger.codes)
-    if found is None:
-        table = arrow_of(sums_of(rows))
-        totals = {name: _total(table[name]) for name in ("invoices", "amount", "open")}
-        found = _spread(arrays_of(table)), totals
-    ledger.check(**found[1])
-    return found[0]
+    rows = rows_of(ledger, rule, period)  # refuses a markup that is missing or not above 0
+    added = None if ledger.codes is None else added_up(ledger, rule, period)
+    if added is not None:
+        ledger.check(**added.totals())
+        return _placed(added)
+    table = arrow_of(sums_of(rows))
+    ledger.check(**{name: _total(table[name]) for name in ("invoices", "amount", "open")})
+    return _spread(arrays_of(table))
 
 
 def _spread(cells: Cells) -> Sheet:
@@ -175,98 +163,20 @@ def no_cells() -> Cells:
     return Cells(none, none, nothing, nothing, none, nothing, nothing, [], none)
 
 
-# --- adding up here ------------------------------------------------------------------------------
-
-
-@dataclass(eq=False, slots=True)
-class _Sums:
-    """What has been added up so far; the first two have a place for each period and customer."""
-
-    cost: Vector
-    profit: Vector
-    invoices: Vector  # by period, as the next two
-    amount: Vector
-    open: Vector
-    exact: dict[str, int] = field(default_factory=lambda: {"amount": 0, "open": 0})  # in units
-
-
-def added_up(rows: Any, codes: Any) -> tuple[Sheet, dict[str, Any]] | None:
-    """Return the sheet of rows, and their exact totals; None for money too large for this way.
-
-    Parameters
-    ----------
-    rows : table expression
-        As ``rows_of`` gives them.
-    codes : table expression
-        customer_id and code, 0, 1, … in the order of the ids, of all customers.
-
-    Returns
-    -------
-    sheet : Sheet
-    totals : dict
-        invoices (int), amount and open (Decimal).
-    """
-    span = arrow_of(rows.aggregate(first=rows.period.min(), last=rows.period.max())).to_pylist()[0]
-    if span["first"] is None:
-        return _spread(no_cells()), {"invoices": 0, "amount": Decimal(0), "open": Decimal(0)}
-    names = arrow_of(codes.order_by("code"))["customer_id"].to_pylist()
-    first = int(span["first"])
-    shape = (int(span["last"]) - first + 1, len(names))
-    cost, profit = np.zeros((2, shape[0] * shape[1]))
-    sums = _Sums(cost, profit, *np.zeros((3, shape[0])))
-    told = rows.inner_join(codes, "customer_id")
-    asked = told.select(
-        cell=((told.period - first) * shape[1] + told.code).cast("int64"),
-        period=(told.period - first).cast("int16"),
-        cost=told.cost_,
-        profit=told.profit_,
-        amount=told.amount.cast("float64"),
-        open=told.open.cast("float64"),
-    )
-    for batch in batches_of(asked):
-        if not _add(sums, [column.to_numpy(zero_copy_only=False) for column in batch.columns]):
-            return None
-    totals = {name: Decimal(units) / _UNITS for name, units in sums.exact.items()}
-    return _sheet(sums, shape, first, names), totals | {"invoices": int(sums.invoices.sum())}
-
-
-def _add(sums: _Sums, columns: list[Any]) -> bool:
-    """Add a batch; say no where its money is too large to be exact in units."""
-    cell, period, cost, profit, amount, still_open = columns
-    if not len(cell):
-        return True
-    if amount.max() > _EXACT:
-        return False
-    np.add.at(sums.cost, cell, cost)
-    np.add.at(sums.profit, cell, profit)
-    n = len(sums.invoices)
-    sums.invoices += np.bincount(period, minlength=n)
-    for name, money in (("amount", amount), ("open", still_open)):
-        total: Vector = getattr(sums, name)
-        total += np.bincount(period, money, minlength=n)
-        sums.exact[name] += _units(money)
-    return True
-
-
-def _units(money: Vector) -> int:
-    """Return the exact sum of money in its smallest units."""
-    units = np.rint(money * _UNITS).astype(np.int64)
-    high, low = units // _HALF, units % _HALF
-    return int(high.sum()) * _HALF + int(low.sum())
-
-
-def _sheet(sums: _Sums, shape: tuple[int, int], first: int, names: list[str]) -> Sheet:
-    """Return the sheet of the customers and periods with a sale."""
-    cost, profit = sums.cost.reshape(shape), sums.profit.reshape(shape)
-    sold, bought = sums.invoices > 0, cost.any(axis=0)
+def _placed(added: Added) -> Sheet:
+    """Return the cells of the customers and periods with a sale, in money."""
+    cost, profit = added.cost, added.profit
+    sold, bought = added.invoices > 0, cost.any(axis=0)
     if not (sold.all() and bought.all()):
         cost, profit = cost[sold][:, bought], profit[sold][:, bought]
+    for money in (cost, profit):
+        money /= UNITS
     return Sheet(
         cost,
         profit,
-        invoices=sums.invoices[sold].astype(np.int64),
-        amount=sums.amount[sold],
-        open=sums.open[sold],
-        customers=[names[k] for k in np.flatnonzero(bought).tolist()],
-        ordinals=first + np.flatnonzero(sold),
+        invoices=added.invoices[sold],
+        amount=added.amount[sold] / UNITS,
+        open=added.open[sold] / UNITS,
+        customers=[added.customers[k] for k in np.flatnonzero(bought).tolist()],
+        ordinals=added.first + np.flatnonzero(sold),
     )

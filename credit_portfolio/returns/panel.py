@@ -205,11 +205,13 @@ class ReturnPanel:
             maturity_days,
             ledger.as_of,
         )
-        rows = frame.periods.get_indexer(starts_of(sheet.ordinals[frame.ripe], period))
-        costs = np.zeros((len(frame.periods), len(sheet.customers)))
-        profits = np.zeros_like(costs)
-        costs[rows], profits[rows] = sheet.cost[frame.ripe], sheet.profit[frame.ripe]
-        values = np.divide(profits, costs, out=np.full(costs.shape, np.nan), where=costs > 0)
+        costs, values = sheet.cost, sheet.profit  # in their place: a large panel is not copied
+        if not len(frame.ripe) == frame.ripe.sum() == len(frame.periods):
+            rows = frame.periods.get_indexer(starts_of(sheet.ordinals[frame.ripe], period))
+            costs, values = np.zeros((2, len(frame.periods), len(sheet.customers)))
+            costs[rows], values[rows] = sheet.cost[frame.ripe], sheet.profit[frame.ripe]
+        np.divide(values, costs, out=values, where=costs > 0)
+        np.copyto(values, np.nan, where=costs == 0)
         return cls(
             values=values,
             customers=pd.Index(sheet.customers, name="customer_id", dtype="str"),

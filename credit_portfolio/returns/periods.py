@@ -62,6 +62,24 @@ def frame_of_periods(
     return Frame(periods, ripe, dropped)
 
 
+def ordinals_of(first: int, last: int, period: str) -> NDArray[np.int64]:
+    """Return the number of the period, as pandas counts them, of each day from first to last.
+
+    Parameters
+    ----------
+    first, last : int
+        Days since 1970-01-01.
+
+    Examples
+    --------
+    >>> ordinals_of(89, 91, "quarter")    # 31 March, 1 and 2 April 1970
+    array([0, 1, 1])
+    """
+    each = 12 // UNITS[period][1]
+    months = np.arange(first, last + 1).astype("datetime64[D]").astype("datetime64[M]")
+    return months.astype(np.int64) // each
+
+
 def starts_of(ordinals: NDArray[np.int64], period: str) -> pd.PeriodIndex:
     """Return the periods of these numbers, as pandas counts them."""
     unit = UNITS[period][0]

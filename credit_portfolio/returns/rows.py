@@ -37,9 +37,18 @@ def rows_of(ledger: Ledger, rule: ReturnRule, period: str) -> Any:
         days_closed = _days(t.invoice_date, closed)
         days_open = _days(t.invoice_date, as_of)
         # What is no longer open was paid, lost, or kept back as a discount.
-        days = ((amount - still_open) * days_closed + still_open * days_open) / amount
-        profit = profit - cost * (rule.funding_rate / _DAYS_PER_YEAR) * days
+        days_of_money = (amount - still_open) * days_closed + still_open * days_open
+        profit = profit - days_of_money * funding_of(rule, markup)
     return t.mutate(period=ordinal_of(t.invoice_date, period), cost_=cost, profit_=profit)
+
+
+def funding_of(rule: ReturnRule, markup: Any) -> Any:
+    """Return what a day costs for each unit of an amount: funds are bound by its cost alone.
+
+    An amount a of which the part x was out for d days costs f/365 · c · (x d)/a, and c/a is
+    1/(1 + R), whatever the amount: so days of money can be added up before.
+    """
+    return (rule.funding_rate / _DAYS_PER_YEAR) / (markup + 1.0)
 
 
 def ordinal_of(date: Any, period: str) -> Any:
@@ -68,7 +77,7 @@ def markup_of(ledger: Ledger, rule: ReturnRule) -> Any:
             f"markup names the column {rule.markup!r}, which the ledger does not have; its further "
             f"columns are {listing(ledger.groups)}.{did_you_mean(rule.markup, ledger.groups)}"
         )
-    column = _figures(ledger.invoices[rule.markup])
+    column = figures(ledger.invoices[rule.markup])
     usable = (column > 0) & (column < float("inf"))
     wrong = ledger.invoices.filter(~usable.fill_null(False))
     bad = int(arrow_of(wrong.aggregate(n=wrong.count()))["n"][0].as_py())
@@ -81,7 +90,7 @@ def markup_of(ledger: Ledger, rule: ReturnRule) -> Any:
     return column
 
 
-def _figures(column: Any) -> Any:
+def figures(column: Any) -> Any:
     """Return a column as floats, NULL for text that is no number: some engines stop at such."""
     if not column.type().is_string():
         return column.cast("float64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from credit_portfolio.errors import DataError
 from credit_portfolio.ledger.source import open_ledger
-from credit_portfolio.returns import cells
-from credit_portfolio.returns.rule import ReturnRule
+from credit_portfolio.returns import adding, cells
+from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
 
 RULE = ReturnRule(0.25, 0.08)
 # A cell here is a sum of at most sixty floats, taken in another order.
@@ -33,16 +34,34 @@ def book(seed: int, rows: int = 60, largest: float = 10_000.0) -> pd.DataFrame:
             "due_date": (invoiced + pd.Timedelta(days=30)).date,
             "amount": [Decimal(round(a)) / 100 for a in rng.uniform(1, 100 * largest, rows)],
             "settled_date": [d.date() if rng.random() < 0.8 else None for d in settled],
+            "margin": rng.choice([0.1, 0.25, 0.4], rows),
         }
     )
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(["month", "quarter", "year"]))
-def test_sums_made_here_are_those_of_the_engine(seed, period):
-    ledger = open_ledger(book(seed), as_of="2024-06-30")
-    here = cells.sheet_of(ledger, RULE, period)
-    there = cells.sheet_of(replace(ledger, codes=None), RULE, period)
+MATRIX = ProvisionMatrix((0, 30, 60, 90), (0.01, 0.05, 0.1, 0.3, 0.8))
+BY_INVOICE = ProvisionMatrix((45,), (0.02, 0.5), basis="invoice")
+RULES = [
+    RULE,
+    ReturnRule(0.3),
+    ReturnRule("margin", 0.05),
+    ReturnRule(0.25, 0.08, MATRIX),
+    ReturnRule("margin", 0.0, MATRIX, late_settlement="provisioned"),
+    ReturnRule(0.2, 0.1, BY_INVOICE, late_settlement="provisioned"),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["month", "quarter", "year"]),
+    st.sampled_from(RULES),
+    st.sampled_from(["2023-06-30", "2024-06-30"]),
+)
+def test_sums_made_here_are_those_of_the_engine(seed, period, rule, day):
+    ledger = open_ledger(book(seed), as_of=day)
+    here = cells.sheet_of(ledger, rule, period)
+    there = cells.sheet_of(replace(ledger, codes=None), rule, period)
     assert here.customers == there.customers
     np.testing.assert_array_equal(here.ordinals, there.ordinals)
     np.testing.assert_array_equal(here.invoices, there.invoices)
@@ -58,19 +77,54 @@ def test_a_customer_without_an_invoice_by_the_day_has_no_column():
     assert sheet.customers == sorted(first[first <= day].index)
 
 
-def test_money_that_floats_cannot_hold_exactly_is_left_to_the_engine():
-    rows = book(4, largest=9e12)
-    ledger = open_ledger(rows, as_of="2024-12-31")
-    assert cells.added_up(cells.rows_of(ledger, RULE, "month"), ledger.codes) is None
-    sheet = cells.sheet_of(ledger, RULE, "month")
-    assert sheet.amount.sum() == pytest.approx(float(rows["amount"].sum()), rel=1e-15)
-
-
-def test_totals_are_exact_to_the_smallest_unit():
-    ledger = open_ledger(book(5, rows=500), as_of="2024-12-31")
-    _, totals = cells.added_up(cells.rows_of(ledger, RULE, "month"), ledger.codes)
+def test_totals_are_exact_to_the_smallest_unit_however_large_the_money():
+    ledger = open_ledger(book(4, rows=500, largest=9e12), as_of="2024-12-31")
+    totals = adding.added_up(ledger, RULE, "month").totals()
     known = ledger.quality.control_totals["money"]
     assert (totals["amount"], totals["open"]) == (known["amount"], known["open"])
+    assert totals["invoices"] == ledger.n_invoices
+
+
+def test_customers_of_one_hash_are_left_to_the_engine(monkeypatch):
+    ledger = open_ledger(book(5), as_of="2024-12-31")
+    alike = np.zeros(9, dtype=np.uint64)
+    monkeypatch.setattr(adding, "_customers", lambda ledger: ([""] * 9, alike))
+    assert adding.added_up(ledger, RULE, "month") is None
+    there = cells.sheet_of(replace(ledger, codes=None), RULE, "month")
+    assert cells.sheet_of(ledger, RULE, "month").customers == there.customers
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("customer_id", "C99"), ("invoice_date", dt.date(2023, 1, 2))]
+)
+def test_a_customer_or_a_day_that_was_not_there_is_noticed(tmp_path, monkeypatch, column, value):
+    path, rows = tmp_path / "book.parquet", book(7)
+    rows["invoice_date"] = [max(day, dt.date(2023, 2, 1)) for day in rows["invoice_date"]]
+    rows.to_parquet(path)
+    ledger = open_ledger(path, as_of="2024-12-31")
+    asked = adding._customers
+
+    def changed(ledger):
+        found = asked(ledger)
+        rows.loc[7, column] = value  # after the span was asked for
+        rows.to_parquet(path)
+        return found
+
+    monkeypatch.setattr(adding, "_customers", changed)
+    with pytest.raises(DataError, match="has changed since the ledger was opened"):
+        cells.sheet_of(ledger, RULE, "month")
+
+
+@settings(max_examples=50)
+@given(st.sets(st.integers(0, 2**64 - 1), min_size=1, max_size=40), st.integers(0, 63))
+def test_every_key_is_found_in_its_place_also_where_many_begin_alike(numbers, shift):
+    keys = np.array(sorted({n >> shift for n in numbers}, key=hash), dtype=np.uint64)
+    np.random.default_rng(0).shuffle(keys)
+    places = adding.places_of(keys)
+    asked = np.concatenate([keys, keys[::-1]])
+    np.testing.assert_array_equal(keys[places.of(asked)], asked)
+    absent = np.array([n for n in range(len(keys) + 1) if n not in set(keys.tolist())][:1])
+    assert places.of(np.append(keys, absent.astype(np.uint64))) is None
 
 
 def test_a_file_that_changed_since_the_opening_is_noticed(tmp_path):
