@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,9 @@ UNITS = 10**MONEY_PLACES
 NEVER = int(np.iinfo(np.int32).max)
 """The day of what has not happened; no calendar comes so far."""
 
-_WHOLE_DIGITS = MONEY_DIGITS - MONEY_PLACES
+TOO_LARGE = 10**MONEY_DIGITS
+"""Money from here on, in units, is more than a ledger takes."""
+
 _WHOLE = 2**63  # from here on a sum does not fit into 64 bits
 _HALF = 2**31
 
@@ -35,44 +37,33 @@ def days(column: Any) -> NDArray[np.int32]:
     return values if not column.null_count else np.where(given(column), values, np.int32(NEVER))
 
 
-def units(column: Any) -> Units:
+class Money(NamedTuple):
+    """Money of a column in its smallest units, and how small and large it gets.
+
+    Where it gets to :data:`TOO_LARGE` the units do not fit and mean nothing.
+    """
+
+    units: Units
+    least: int
+    most: int
+
+
+def money(column: Any) -> Money:
     """Return money, exact decimals of at most 18 digits, in its smallest units, 0 where blank.
 
-    Figures for which :func:`too_large` holds do not fit.
-
     >>> from decimal import Decimal
     >>> import pyarrow
-    >>> units(pyarrow.array([Decimal("1.5"), None], pyarrow.decimal128(18, 4)))
+    >>> money(pyarrow.array([Decimal("1.5"), None], pyarrow.decimal128(18, 4))).units
     array([15000,     0])
     """
-    values = _figures(column) * np.int64(10 ** (MONEY_PLACES - column.type.scale))
-    if column.null_count:
-        values *= given(column)
-    return values
-
-
-def _figures(column: Any) -> Units:
     # Of the two halves of 128 bits the lower one has it all, sign included.
     both = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)
-    return both[::2]
-
-
-def too_large(column: Any) -> bool:
-    """Whether some money of a column, exact decimals as for :func:`units`, has too many digits.
-
-    >>> from decimal import Decimal
-    >>> import pyarrow
-    >>> too_large(pyarrow.array([Decimal("1e14")], pyarrow.decimal128(18, 2)))
-    True
-    """
-    kind = column.type
-    if kind.precision - kind.scale <= _WHOLE_DIGITS or not len(column):
-        return False
-    values = _figures(column)
-    if column.null_count:
-        values = values * given(column)
-    limit = 10 ** (_WHOLE_DIGITS + kind.scale)
-    return bool(values.max() >= limit or values.min() <= -limit)
+    figures = np.where(given(column), both[::2], 0) if column.null_count else both[::2].copy()
+    scale = 10 ** (MONEY_PLACES - column.type.scale)
+    least, most = (int(figures.min()), int(figures.max())) if len(figures) else (0, 0)
+    if scale > 1:
+        figures *= scale
+    return Money(figures, least * scale, most * scale)
 
 
 def given(column: Any) -> NDArray[np.bool_]:

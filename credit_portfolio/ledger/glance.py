@@ -22,14 +22,15 @@ from credit_portfolio.errors import DataError
 from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.arrays import (
     NEVER,
+    TOO_LARGE,
     UNITS,
+    Money,
     days,
     exact_sum,
     flags,
     given,
+    money,
     parts_on,
-    too_large,
-    units,
 )
 from credit_portfolio.ledger.parsing import exact_money, maybe_loose, plausible_days
 from credit_portfolio.ledger.positions import frame_of
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from credit_portfolio.ledger.source import Table
 
     Days = NDArray[np.int32]
-    Money = NDArray[np.int64]
+    Units = NDArray[np.int64]
 
 # What the typed values do not tell any more: a figure that could not be read looks blank.
 _BY_FORM = (
@@ -207,70 +208,93 @@ def _date(number: int) -> datetime.date | None:
 # --- one batch ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Rows:
+    """The rows of a batch; days and money in units."""
+
+    invoiced: Days
+    due: Days
+    settled: Days
+    never: NDArray[np.bool_]  # where there is no settled date
+    amount: Units
+    collected: Units
+    lost: Units
+    largest: int  # of the amounts
+
+    def where(self, kept: NDArray[np.bool_]) -> _Rows:
+        """Return some of the rows."""
+        return _Rows(
+            self.invoiced[kept],
+            self.due[kept],
+            self.settled[kept],
+            self.never[kept],
+            self.amount[kept],
+            self.collected[kept],
+            self.lost[kept],
+            self.largest,
+        )
+
+
 def _look(seen: _Seen, columns: dict[str, Any]) -> None:
     """Look at a batch: rules, findings, and what is known of a day."""
-    dates = [days(columns[name]) for name in DATES]
-    money = [units(columns[name]) for name in MONEY]
-    _suspect(seen, columns, dates, money)
-    _find(seen, columns, dates, money)
-    if seen.day is not None:
-        _add_day(seen.counted, seen.day, dates, money)
-
-
-def _suspect(seen: _Seen, columns: dict[str, Any], dates: list[Days], money: list[Money]) -> None:
-    """Note the rules that some row of the batch may break."""
-    invoiced, due, settled = dates
-    amount, collected, lost = money
-    first, last = seen.plausible
+    invoiced, due, settled = (days(columns[name]) for name in DATES)
+    figures = [money(columns[name]) for name in MONEY]
+    amount, collected, lost = (figure.units for figure in figures)
     never = settled == NEVER
-    outside = min(dated.min() for dated in dates) < first
-    outside = outside or max(invoiced.max(), due.max()) > last
+    rows = _Rows(invoiced, due, settled, never, amount, collected, lost, figures[0].most)
+    _suspect(seen, columns, rows, figures)
+    _find(seen, columns, rows)
+    if seen.day is not None:
+        _add_day(seen.counted, seen.day, rows)
+
+
+def _suspect(seen: _Seen, columns: dict[str, Any], rows: _Rows, figures: list[Money]) -> None:
+    """Note the rules that some row of the batch may break."""
+    first, last = seen.plausible
+    amount, collected, lost = figures
+    outside = min(rows.invoiced.min(), rows.due.min(), rows.settled.min()) < first
+    outside = outside or max(rows.invoiced.max(), rows.due.max()) > last
+    never = columns["settled_date"].null_count
     broken = {
         "missing_invoice_id": flags(columns["nameless"]).any(),
         "unreadable_invoice_date": columns["invoice_date"].null_count,
         "unreadable_due_date": columns["due_date"].null_count,
-        "implausible_date": outside or ((settled > last) & ~never).any(),
-        "amount_not_positive": amount.min() <= 0,
-        "bad_settled_amount": collected.min() < 0,
-        "bad_written_off_amount": lost.min() < 0,
-        "settled_amount_without_date": (never & (collected > 0)).any(),
-        "settled_above_amount": (collected + lost > amount).any(),
-        "due_before_invoiced": (due < invoiced).any(),
-        "settled_before_invoiced": (settled < invoiced).any(),
+        "implausible_date": outside or np.count_nonzero(rows.settled > last) > never,
+        "amount_not_positive": amount.least <= 0,
+        "bad_settled_amount": collected.least < 0,
+        "bad_written_off_amount": lost.least < 0,
+        "settled_amount_without_date": never and (rows.collected[rows.never] > 0).any(),
+        "settled_above_amount": (rows.collected + rows.lost > rows.amount).any(),
+        "due_before_invoiced": (rows.due < rows.invoiced).any(),
+        "settled_before_invoiced": (rows.settled < rows.invoiced).any(),
     }
     seen.suspected.update(name for name, found in broken.items() if found)
-    if columns["amount"].null_count or any(too_large(columns[name]) for name in MONEY):
+    large = any(max(-figure.least, figure.most) >= TOO_LARGE for figure in figures)
+    if large or columns["amount"].null_count:
         seen.suspected.update(_BY_MONEY)
     if flags(columns["odd"]).any():
         seen.suspected.update(_BY_FORM)
 
 
-def _find(seen: _Seen, columns: dict[str, Any], dates: list[Days], money: list[Money]) -> None:
+def _find(seen: _Seen, columns: dict[str, Any], rows: _Rows) -> None:
     """Count rows, money and findings; money of rows settled in full is filled in."""
-    invoiced, _, settled = dates
-    amount, collected, lost = money
     counted = seen.counted
-    counted["rows"] += len(amount)
-    counted["amount"] += exact_sum(amount, int(amount.max()))
-    seen.first = min(seen.first, int(invoiced.min()))
-    seen.last, ahead = _latest(invoiced, seen.today, seen.last)
-    seen.settled, later = _latest(settled, seen.today, seen.settled)
-    never = settled == NEVER
+    counted["rows"] += len(rows.amount)
+    counted["amount"] += exact_sum(rows.amount, rows.largest)
+    seen.first = min(seen.first, int(rows.invoiced.min()))
+    seen.last, ahead = _latest(rows.invoiced, seen.today, seen.last)
+    seen.settled, later = _latest(rows.settled, seen.today, seen.settled)
     if columns["settled_amount"].null_count:
-        in_full = ~given(columns["settled_amount"]) & ~never
-        np.copyto(collected, amount - lost, where=in_full)
-        _count(counted, "settled_in_full_assumed", in_full, collected)
-    if never.any():
-        _count(counted, "undated_write_off", never & (lost > 0), lost)
+        in_full = ~given(columns["settled_amount"]) & ~rows.never
+        np.copyto(rows.collected, rows.amount - rows.lost, where=in_full)
+        _count(counted, "settled_in_full_assumed", in_full, rows.collected)
+    if columns["settled_date"].null_count:
+        _count(counted, "undated_write_off", rows.never & (rows.lost > 0), rows.lost)
     if ahead or later:
-        _count(
-            counted,
-            "dated_after_today",
-            (invoiced > seen.today) | ((settled > seen.today) & ~never),
-            amount,
-        )
-    _count(counted, "rounded_floats", flags(columns["rounded"]), amount)
-    _count(counted, "time_of_day_dropped", flags(columns["timed"]), amount)
+        booked = (rows.invoiced > seen.today) | ((rows.settled > seen.today) & ~rows.never)
+        _count(counted, "dated_after_today", booked, rows.amount)
+    _count(counted, "rounded_floats", flags(columns["rounded"]), rows.amount)
+    _count(counted, "time_of_day_dropped", flags(columns["timed"]), rows.amount)
 
 
 def _latest(dated: Days, today: int, before: int) -> tuple[int, bool]:
@@ -282,7 +306,7 @@ def _latest(dated: Days, today: int, before: int) -> tuple[int, bool]:
     return max(before, int(known.max())) if len(known) else before, True
 
 
-def _count(counted: Counter[str], name: str, touched: NDArray[np.bool_], money: Money) -> None:
+def _count(counted: Counter[str], name: str, touched: NDArray[np.bool_], money: Units) -> None:
     """Count the rows of a finding and the money that goes with it."""
     if touched.any():
         some = money[touched]
@@ -290,27 +314,23 @@ def _count(counted: Counter[str], name: str, touched: NDArray[np.bool_], money: 
         counted[f"{name}_amount"] += exact_sum(some, int(some.max()))
 
 
-def _add_day(counted: Counter[str], day: int, dates: list[Days], money: list[Money]) -> None:
+def _add_day(counted: Counter[str], day: int, rows: _Rows) -> None:
     """Add up what was known on a day, as ``with_parts`` and ``day_expressions`` say it."""
-    invoiced, _, settled = dates
-    amount, collected, lost = money
-    here = invoiced <= day
-    if not here.all():
-        settled = settled[here]
-        amount, collected, lost = amount[here], collected[here], lost[here]
-    if not len(amount):
+    here = rows.invoiced <= day
+    if not here.any():
         return
-    largest = int(amount.max())
-    collected, lost = parts_on(day, settled, collected, lost)
-    later = (settled > day) & (settled != NEVER)
-    counted["day_invoices"] += len(amount)
-    counted["day_amount_money"] += exact_sum(amount, largest)
+    if not here.all():
+        rows = rows.where(here)
+    collected, lost = parts_on(day, rows.settled, rows.collected, rows.lost)
+    later = (rows.settled > day) & ~rows.never
+    counted["day_invoices"] += len(rows.amount)
+    counted["day_amount_money"] += exact_sum(rows.amount, rows.largest)
     counted["day_settled_after"] += int(np.count_nonzero(later))
-    counted["day_settled_after_money"] += exact_sum(amount[later], largest)
-    counted["day_still_open"] += int(np.count_nonzero(amount - collected - lost > 0))
+    counted["day_settled_after_money"] += exact_sum(rows.amount[later], rows.largest)
+    counted["day_still_open"] += int(np.count_nonzero(rows.amount - collected - lost > 0))
     for name, part in (("collected", collected), ("written_off", lost)):
         counted[f"day_{name}_count"] += int(np.count_nonzero(part > 0))
-        counted[f"day_{name}_money"] += exact_sum(part, largest)
+        counted[f"day_{name}_money"] += exact_sum(part, rows.largest)
 
 
 # --- what it comes to ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger.arrays import UNITS, days, exact_sum, parts_on, units
+from credit_portfolio.ledger.arrays import UNITS, days, exact_sum, money, parts_on
 from credit_portfolio.ledger.positions import batches_of, frame_of
 from credit_portfolio.ledger.schema import DATES, MONEY
 from credit_portfolio.returns.periods import ordinals_of
@@ -218,10 +218,11 @@ def _add(
 ) -> None:
     """Add the rows of a batch to their places."""
     settled = days(columns["settled_date"])
-    amount, collected, lost = (units(columns[name]) for name in MONEY)
+    figures = [money(columns[name]) for name in MONEY]
+    amount, collected, lost = (figure.units for figure in figures)
     collected, lost = parts_on(as_of, settled, collected, lost)
     still_open = amount - collected - lost
-    largest = int(amount.max(initial=0))
+    largest = figures[0].most
     m, n = added.cost.shape
     added.invoices += np.bincount(period, minlength=m)
     added.amount += np.bincount(period, amount, minlength=m)

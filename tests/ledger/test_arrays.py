@@ -25,15 +25,17 @@ def cut(values, kind, where):
 @given(st.lists(st.none() | MONEY, max_size=40), CUTS)
 def test_money_comes_in_units_with_nothing_for_blanks(values, where):
     column, expected = cut(values, pa.decimal128(18, 4), where)
-    found = arrays.units(column)
-    assert found.tolist() == [0 if v is None else int(v * 10**4) for v in expected]
+    found = arrays.money(column)
+    units = [0 if v is None else int(v * 10**4) for v in expected]
+    assert found.units.tolist() == units
+    assert (found.least, found.most) == (min(units, default=0), max(units, default=0))
 
 
 @pytest.mark.parametrize(("precision", "scale"), [(18, 2), (9, 0), (14, 3), (5, 4)])
 def test_money_of_every_scale_comes_in_the_same_units(precision, scale):
     one = Decimal(1).scaleb(-scale)
     column = pa.array([one, -7 * one, None], pa.decimal128(precision, scale))
-    assert arrays.units(column).tolist() == [10 ** (4 - scale), -7 * 10 ** (4 - scale), 0]
+    assert arrays.money(column).units.tolist() == [10 ** (4 - scale), -7 * 10 ** (4 - scale), 0]
 
 
 @given(st.lists(st.none() | DAYS, max_size=40), CUTS)
@@ -53,10 +55,9 @@ def test_yes_and_no_come_as_they_are(values, where):
 @pytest.mark.parametrize("figure", ["100000000000000", "-100000000000000", "9999999999999999.99"])
 def test_money_with_more_than_fourteen_digits_is_told(figure):
     values = [Decimal("99999999999999.99"), None, Decimal("-99999999999999.99")]
-    kind = pa.decimal128(18, 2)
-    assert not arrays.too_large(pa.array(values, kind))
-    assert arrays.too_large(pa.array([*values, Decimal(figure)], kind))
-    assert not arrays.too_large(pa.array([], kind))
+    for cells, large in ((values, False), ([*values, Decimal(figure)], True)):
+        found = arrays.money(pa.array(cells, pa.decimal128(18, 2)))
+        assert (max(-found.least, found.most) >= arrays.TOO_LARGE) is large
 
 
 @given(st.lists(st.integers(0, 10**18), max_size=60))
