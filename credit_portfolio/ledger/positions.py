@@ -107,6 +107,14 @@ def total_of(money: pd.Series) -> Decimal:
     return sum(money, Decimal(0))
 
 
+def exact_total(column: Any) -> Any:
+    """Return the sum of a column of Arrow, exact for decimals; the sum over no rows is 0."""
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    total = pc.sum(column).as_py()
+    return Decimal(0) if total is None else total
+
+
 def arrow_of(table: Table) -> Any:
     """Return a computed table of PyArrow; an engine's complaints become errors of our own."""
     from credit_portfolio.ledger.engines import computing
@@ -254,10 +262,12 @@ class Ledger:
             Index ``customer_id``, sorted; 0 for customers who owe nothing on ``as_of``.
         """
         t = self.invoices
-        sums = frame_of(t.group_by("customer_id").aggregate(exposure=t.open.sum()))
-        self.check(open=total_of(sums["exposure"]))
-        series = sums.set_index("customer_id")["exposure"].astype("float64")
-        ordered: pd.Series = series.sort_index()
+        sums = arrow_of(t.group_by("customer_id").aggregate(exposure=t.open.sum()))
+        self.check(open=exact_total(sums["exposure"]))
+        # Arrow turns decimals into floats, and text into pandas' own, without an object for each.
+        exposure = sums["exposure"].cast("float64").to_numpy()
+        names = pd.Index(sums["customer_id"].to_pandas(), dtype="str", name="customer_id")
+        ordered: pd.Series = pd.Series(exposure, names, name="exposure").sort_index()
         return ordered
 
     def ageing(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from credit_portfolio.ledger.arrays import UNITS
-from credit_portfolio.ledger.positions import arrow_of
+from credit_portfolio.ledger.positions import arrow_of, exact_total
 from credit_portfolio.returns.adding import Added, added_up
 from credit_portfolio.returns.rows import rows_of
 
@@ -93,7 +93,7 @@ def sheet_of(ledger: Ledger, rule: ReturnRule, period: str) -> Sheet:
         ledger.check(**added.totals())
         return _placed(added)
     table = arrow_of(sums_of(rows))
-    ledger.check(**{name: _total(table[name]) for name in ("invoices", "amount", "open")})
+    ledger.check(**{name: exact_total(table[name]) for name in ("invoices", "amount", "open")})
     return _spread(arrays_of(table))
 
 
@@ -116,13 +116,6 @@ def sums_of(rows: Any) -> Any:
         amount=rows.amount.sum(),
         open=rows.open.sum(),
     )
-
-
-def _total(column: Any) -> Any:
-    """Return the sum of a column of Arrow, exact for decimals."""
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-
-    return pc.sum(column).as_py()
 
 
 def arrays_of(table: Any) -> Cells:
