@@ -32,7 +32,7 @@ from credit_portfolio.ledger.arrays import (
     money,
     parts_on,
 )
-from credit_portfolio.ledger.parsing import exact_money, maybe_loose, plausible_days
+from credit_portfolio.ledger.parsing import maybe_loose, money_as_it_is, plausible_days
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.quality import RULE
 from credit_portfolio.ledger.record import Sums, day_numbers
@@ -174,12 +174,9 @@ def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
 def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
     """Return what streams by: the number of the id, dates, money, and flags."""
     odd = parsed.settled_date.isnull() & ~parsed.settled_date_blank
-    money = {name: parsed[name] for name in MONEY}
-    for name in MONEY:
-        source = parsed[f"c{mapped[name]}"] if name in mapped else None
-        if source is not None and exact_money(source.type()):
-            money[name] = source  # what may be wrong with it shows in the figures
-        elif name != "amount":
+    money = money_as_it_is(parsed, mapped)
+    for name in ("settled_amount", "written_off_amount"):
+        if money[name] is parsed[name]:  # else what may be wrong with it shows in the figures
             for fault in ("unreadable", "too_fine", "too_large"):
                 odd = odd | parsed[f"{name}_{fault}"]
     odd = odd | parsed.disputed.isnull() | ~parsed.currency_asked

@@ -456,11 +456,19 @@ def _whole_money(column: Expression) -> tuple[Expression, Faults]:
     return value, Faults(column.isnull(), never, never, (~inside).fill_null(False))
 
 
-def exact_money(kind: Any) -> bool:
-    """Whether a type of the source is money as it is: exact decimals that fit into 64 bits."""
-    if not kind.is_decimal() or kind.precision is None or kind.scale is None:
-        return False
-    return bool(kind.precision <= MONEY_DIGITS and kind.scale <= MONEY_PLACES)
+def money_as_it_is(parsed: Table, mapped: Mapping[str, int]) -> dict[str, Expression]:
+    """Return the columns of money, unread where the source has exact decimals of 64 bits.
+
+    Those may be blank and too large; they have at most as many places as money may have.
+    """
+    columns = {name: parsed[name] for name in MONEY}
+    for name in mapped.keys() & columns.keys():
+        source = parsed[f"c{mapped[name]}"]
+        kind = source.type()
+        exact = kind.is_decimal() and kind.precision is not None and kind.scale is not None
+        if exact and kind.precision <= MONEY_DIGITS and kind.scale <= MONEY_PLACES:
+            columns[name] = source
+    return columns
 
 
 def _decimal_money(column: Expression, small: bool) -> tuple[Expression, Faults]:

@@ -133,6 +133,25 @@ def batches_of(table: Table, hashed: Sequence[str] = ()) -> Iterator[Any]:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Embedded:
+    """What the embedded engine hands over quickest, row by row.
+
+    Attributes
+    ----------
+    customers : table expression of Ibis
+        customer_id and code, 0, 1, … in the order of the ids, of all accepted rows.
+    rows : table expression of Ibis
+        The accepted rows of all days: customer_id, invoice_date, due_date, settled_date, amount,
+        settled_amount, written_off_amount and the grouping columns. Money may be blank, which is
+        nothing, and is in exact decimals of at most 18 digits, as many behind the mark as the
+        source has.
+    """
+
+    customers: Table
+    rows: Table
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Ledger:
     """Invoices as known on one day; :func:`credit_portfolio.open_ledger` makes one.
 
@@ -154,9 +173,8 @@ class Ledger:
         Invoices, those with money open, and customers with an invoice.
     accepted : table expression of Ibis
         The accepted rows of all days, from which any day's picture is made: see :meth:`on`.
-    codes : table expression of Ibis, optional
-        customer_id and code, 0, 1, … in the order of the ids, of all accepted rows; where the
-        embedded engine holds the rows.
+    embedded : Embedded, optional
+        Where the embedded engine holds the rows: what it hands over quickest.
     """
 
     invoices: Table
@@ -168,7 +186,7 @@ class Ledger:
     n_open: int
     n_customers: int
     accepted: Table
-    codes: Table | None = None
+    embedded: Embedded | None = None
 
     def on(self, day: str | datetime.date | pd.Timestamp) -> Ledger:
         """Return the same ledger as it stood on another day.

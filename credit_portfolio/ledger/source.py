@@ -43,9 +43,11 @@ from credit_portfolio.ledger.parsing import (
     decimal_marks,
     is_text,
     maybe_loose,
+    money_as_it_is,
     parse,
 )
 from credit_portfolio.ledger.positions import (
+    Embedded,
     Ledger,
     count_customers,
     frame_of,
@@ -392,7 +394,8 @@ class _Verdict:
     sums: Sums
     judged: Table  # at least all rejected rows, with their rules
     accepted: Table
-    customers: Table | None = None  # customers with a number each, where they are known already
+    customers: Table | None = None  # as of Embedded, as far as they are known already
+    rows: Table | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -459,9 +462,12 @@ class _Job:
             quality = with_doubt(quality, accepted, doubtful)
         if raw.keeps:
             engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
-        codes = verdict.customers
-        if codes is None and raw.engine is not None:
-            codes = raw.keep("customers", customer_codes(accepted))
+        embedded = None
+        if raw.engine is not None:
+            customers, rows = verdict.customers, verdict.rows
+            if customers is None:
+                customers = raw.keep("customers", customer_codes(accepted))
+            embedded = Embedded(customers, accepted if rows is None else rows)
         return Ledger(
             invoices=positions_on(accepted, as_of, list(self.groups)),
             as_of=as_of,
@@ -470,9 +476,9 @@ class _Job:
             groups=tuple(self.groups),
             n_invoices=known["invoices"],
             n_open=known["still_open"],
-            n_customers=_customers(accepted, codes, as_of, known["after"]),
+            n_customers=_customers(accepted, embedded, as_of, known["after"]),
             accepted=accepted,
-            codes=codes,
+            embedded=embedded,
         )
 
     def _verdict(self, asked: str | None, day: datetime.date | None) -> _Verdict:
@@ -508,8 +514,17 @@ class _Job:
             accepted, rejected = sides(parsed, broken, copies)
             sums = summary_of_sides(accepted, rejected, self.today, day)
             customers = None
+        rows = None
+        if customers is not None and known.amounts_given:
+            rows = self._plain(parsed)
         kept = accepted_rows(parsed, broken, copies, self.groups)
-        return _Verdict(sums, rejected, kept, customers)
+        return _Verdict(sums, rejected, kept, customers, rows)
+
+    def _plain(self, parsed: Table) -> Table:
+        """Return rows, all of them accepted, with no more work for the engine than reading them."""
+        groups = {name: parsed[f"c{index}"] for name, index in self.groups.items()}
+        money = money_as_it_is(parsed, self.mapped)
+        return parsed.select("customer_id", *DATES, **money, **groups)
 
     def _one_currency(self, parsed: Table, asked: str | None) -> str | None:
         """Return the currency of the rows that count; None where they may be in several."""
@@ -582,11 +597,12 @@ def _blank_or_loose(customers: Table) -> tuple[bool, bool]:
     return bool(seen["blank"].iloc[0]), bool(seen["loose"].iloc[0])
 
 
-def _customers(accepted: Table, codes: Table | None, as_of: datetime.date, after: int) -> int:
+def _customers(accepted: Table, embedded: Embedded | None, as_of: datetime.date, after: int) -> int:
     """Count the customers with an invoice by the day, in the list of all where none is later."""
-    if codes is None or after:
+    if embedded is None or after:
         return count_customers(accepted, as_of)
-    return int(frame_of(codes.aggregate(n=codes.count()))["n"].iloc[0])
+    customers = embedded.customers
+    return int(frame_of(customers.aggregate(n=customers.count()))["n"].iloc[0])
 
 
 def _tidy(sums: Sums) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from credit_portfolio.ledger.positions import Embedded
     from credit_portfolio.ledger.source import Ledger
     from credit_portfolio.returns.rule import ReturnRule
 
@@ -68,13 +69,14 @@ class Added:
         return money | {"invoices": int(self.invoices.sum())}
 
 
-def added_up(ledger: Ledger, rule: ReturnRule, period: str) -> Added | None:
+def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) -> Added | None:
     """Add the invoices of a ledger to the cells of a panel.
 
     Parameters
     ----------
     ledger : Ledger
-        With ``codes``: of the embedded engine.
+    embedded : Embedded
+        What its engine hands over.
     rule : ReturnRule
         Its markup has been looked at before.
     period : {"month", "quarter", "year"}
@@ -94,7 +96,7 @@ def added_up(ledger: Ledger, rule: ReturnRule, period: str) -> Added | None:
     span = frame_of(t.aggregate(first=t.invoice_date.min(), last=t.invoice_date.max())).iloc[0]
     if ledger.n_invoices == 0 or span["first"] is None:
         return None
-    customers, keys = _customers(ledger)
+    customers, keys = _customers(embedded)
     places = places_of(keys)
     if places is None:
         return None
@@ -106,7 +108,7 @@ def added_up(ledger: Ledger, rule: ReturnRule, period: str) -> Added | None:
         customers, int(ordinals[0]), cost, profit, np.zeros(m, np.int64), *np.zeros((2, m))
     )
     periods = ordinals - ordinals[0]
-    for batch in batches_of(_asked(ledger, rule), hashed=("customer_id",)):
+    for batch in batches_of(_asked(ledger, embedded, rule), hashed=("customer_id",)):
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         customer = places.of(columns["customer_id"].to_numpy())
         day = days(columns["invoice_date"]) - first_day
@@ -127,18 +129,18 @@ def _number(day: dt.date) -> int:
     return (day - _EPOCH).days
 
 
-def _customers(ledger: Ledger) -> tuple[list[str], Keys]:
+def _customers(embedded: Embedded) -> tuple[list[str], Keys]:
     """Return the customers in their order, and the number that the engine makes of each id."""
-    codes: Any = ledger.codes
-    ordered = codes.order_by("code").select("customer_id", key=codes.customer_id)
+    customers = embedded.customers
+    ordered = customers.order_by("code").select("customer_id", key=customers.customer_id)
     parts = list(batches_of(ordered, hashed=("key",)))
     names = [name for part in parts for name in part.column(0).to_pylist()]
     return names, np.concatenate([part.column(1).to_numpy() for part in parts])
 
 
-def _asked(ledger: Ledger, rule: ReturnRule) -> Any:
-    """Return the columns of accepted rows that a return is made of, up to the day."""
-    t = ledger.accepted.filter(ledger.accepted.invoice_date <= ledger.as_of)
+def _asked(ledger: Ledger, embedded: Embedded, rule: ReturnRule) -> Any:
+    """Return the columns of rows that a return is made of, up to the day."""
+    t = embedded.rows.filter(embedded.rows.invoice_date <= ledger.as_of)
     names = ["customer_id", *DATES, *MONEY]
     if rule.provisions is None:
         names.remove("due_date")

@@ -88,7 +88,8 @@ def sheet_of(ledger: Ledger, rule: ReturnRule, period: str) -> Sheet:
         When the sums are not those of the opening: the source has changed.
     """
     rows = rows_of(ledger, rule, period)  # refuses a markup that is missing or not above 0
-    added = None if ledger.codes is None else added_up(ledger, rule, period)
+    inside = ledger.embedded
+    added = None if inside is None else added_up(ledger, inside, rule, period)
     if added is not None:
         ledger.check(**added.totals())
         return _placed(added)

@@ -61,7 +61,7 @@ RULES = [
 def test_sums_made_here_are_those_of_the_engine(seed, period, rule, day):
     ledger = open_ledger(book(seed), as_of=day)
     here = cells.sheet_of(ledger, rule, period)
-    there = cells.sheet_of(replace(ledger, codes=None), rule, period)
+    there = cells.sheet_of(replace(ledger, embedded=None), rule, period)
     assert here.customers == there.customers
     np.testing.assert_array_equal(here.ordinals, there.ordinals)
     np.testing.assert_array_equal(here.invoices, there.invoices)
@@ -79,7 +79,7 @@ def test_a_customer_without_an_invoice_by_the_day_has_no_column():
 
 def test_totals_are_exact_to_the_smallest_unit_however_large_the_money():
     ledger = open_ledger(book(4, rows=500, largest=9e12), as_of="2024-12-31")
-    totals = adding.added_up(ledger, RULE, "month").totals()
+    totals = adding.added_up(ledger, ledger.embedded, RULE, "month").totals()
     known = ledger.quality.control_totals["money"]
     assert (totals["amount"], totals["open"]) == (known["amount"], known["open"])
     assert totals["invoices"] == ledger.n_invoices
@@ -88,9 +88,9 @@ def test_totals_are_exact_to_the_smallest_unit_however_large_the_money():
 def test_customers_of_one_hash_are_left_to_the_engine(monkeypatch):
     ledger = open_ledger(book(5), as_of="2024-12-31")
     alike = np.zeros(9, dtype=np.uint64)
-    monkeypatch.setattr(adding, "_customers", lambda ledger: ([""] * 9, alike))
-    assert adding.added_up(ledger, RULE, "month") is None
-    there = cells.sheet_of(replace(ledger, codes=None), RULE, "month")
+    monkeypatch.setattr(adding, "_customers", lambda embedded: ([""] * 9, alike))
+    assert adding.added_up(ledger, ledger.embedded, RULE, "month") is None
+    there = cells.sheet_of(replace(ledger, embedded=None), RULE, "month")
     assert cells.sheet_of(ledger, RULE, "month").customers == there.customers
 
 
@@ -104,8 +104,8 @@ def test_a_customer_or_a_day_that_was_not_there_is_noticed(tmp_path, monkeypatch
     ledger = open_ledger(path, as_of="2024-12-31")
     asked = adding._customers
 
-    def changed(ledger):
-        found = asked(ledger)
+    def changed(embedded):
+        found = asked(embedded)
         rows.loc[7, column] = value  # after the span was asked for
         rows.to_parquet(path)
         return found
