@@ -18,6 +18,7 @@ from credit_portfolio.formulation import (
     controls_of,
     credit_program,
     robust_targets,
+    rows_weighed,
 )
 from credit_portfolio.program.controls import Controls
 from credit_portfolio.program.turnover import Turnover
@@ -78,10 +79,13 @@ def answer(spec: Specification, book: Book) -> Answer:
     ------
     InfeasibleError
         With the explanation, when nothing meets all conditions.
+    ModelError
+        For conditions that are not solved together, and weights of what is not asked for.
     SolverError
         When no certified answer was reached.
     """
     program = credit_program(spec, book)
+    rows_weighed(spec, book, spec.weights or {})  # refuses weights of what is not asked for
     kinds = ["budget"] + ["target"] * (program.n_rows - 1)
     controls = controls_of(spec, book)
     if not spec.is_branching:
@@ -314,8 +318,11 @@ def _conflict(
 ) -> InfeasibleError:
     """Say which conditions cannot hold together, and how far each would have to move."""
     u = book.universe
+    weighed = rows_weighed(spec, book, spec.weights or {})
     found = explain_infeasibility(
         program,
+        # A target that is to hold with a confidence, or under another operator, has no row.
+        {name: weight for name, weight in weighed.items() if name in program.row_names},
         kinds=kinds,
         limits=u.limit[u.eligible] / book.budget,
         largest_share=spec.max_share,

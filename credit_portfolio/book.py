@@ -59,7 +59,7 @@ _PER_CUSTOMER = ("values", "counts", "periods", "squares")  # of the evaluation 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Specification:
-    """The parameters of ``CreditPortfolio``, under the same names."""
+    """The parameters of ``CreditPortfolio``, under the same names; ``weights`` is one of fit."""
 
     intervals: Sequence[float] | ReturnIntervals
     good_from: int | None
@@ -88,6 +88,7 @@ class Specification:
     currency: str
     solver: str
     tolerance: float
+    weights: Mapping[int | str, float | str] | None = None
 
     @property
     def is_mixture(self) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from credit_portfolio.book import BUDGET_ROW
-from credit_portfolio.errors import InfeasibleError, ModelError
+from credit_portfolio.errors import InfeasibleError, ModelError, did_you_mean, listing
 from credit_portfolio.evaluation.credible import robust_numbers
 from credit_portfolio.program.alternatives import Alternatives, plain
 from credit_portfolio.program.composition import compose
@@ -32,9 +32,12 @@ from credit_portfolio.program.robust import RobustRow
 from credit_portfolio.program.turnover import Turnover
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from credit_portfolio.book import Book, Specification
+    from credit_portfolio.evaluation.intervals import ReturnIntervals
 
     Vector = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -143,6 +146,52 @@ def mean_returns(book: Book) -> Vector:
     """Mean return of each judged customer over his periods, shape (n_judged,)."""
     mean: Vector = np.nanmean(book.returns, axis=0)
     return mean
+
+
+def rows_weighed(
+    spec: Specification, book: Book, weights: Mapping[int | str, float | str]
+) -> dict[str, float]:
+    """Name the rows of the program that weights mean; ``"hold"`` keeps one where it is.
+
+    Raises
+    ------
+    ModelError
+        For an interval without a target, a row that is not asked for, and one named twice.
+    """
+    intervals = book.targets.intervals
+    groups = [f"{c} = {label}" for c, bounds in (spec.groups or {}).items() for label in bounds]
+    others = [*groups, *(["expected return"] if spec.min_return is not None else [])]
+    asked = np.array(intervals.names, dtype=object)[_asked(book)].tolist()
+    found: dict[str, float] = {}
+    for given, weight in weights.items():
+        name = str(given)
+        target = "" if name in others else _interval(name, intervals, others)
+        if target and target not in asked:
+            raise ModelError(
+                f"a weight is given for {name!r}, which has no target; weigh {listing(asked, 20)}"
+            )
+        row = f"target {target}" if target else name
+        if row in found:
+            raise ModelError(f"weights name {row!r} twice; keep one of them")
+        if weight != "hold" and not (isinstance(weight, int | float) and weight > 0):
+            raise ModelError(
+                f"the weight of {name!r} is {weight!r}; expected a number above 0, or 'hold' to "
+                "keep it where it is"
+            )
+        found[row] = np.inf if weight == "hold" else float(weight)
+    return found
+
+
+def _interval(name: str, intervals: ReturnIntervals, others: Sequence[str]) -> str:
+    if name in intervals.names:
+        return name
+    if name.isdecimal() and int(name) < intervals.n_intervals:
+        return intervals.names[int(name)]
+    known = [*intervals.names, *others]
+    raise ModelError(
+        f"a weight is given for {name!r}; expected an interval, by name or 0 to "
+        f"{intervals.n_intervals - 1}, or one of {listing(known, 20)}.{did_you_mean(name, known)}"
+    )
 
 
 def _asked(book: Book) -> Mask:

@@ -195,6 +195,7 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         current: Money | Callable[[], Money] | None = None,
         floors: Money | Callable[[], Money] | None = None,
         labels: Labels | Callable[[], Labels] | None = None,
+        weights: Mapping[Any, float | Literal["hold"]] | None = None,
     ) -> CreditPortfolio:
         """Find the shares; the answer is ``allocation_``.
 
@@ -215,6 +216,11 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             Least money per customer.
         labels : DataFrame or mapping of column to Series, optional
             By customer id: what ``classes`` and ``groups`` name, such as industry or region.
+        weights : mapping of interval or row to number or "hold", optional
+            Where nothing meets all conditions: what a point of each target costs, by name or number
+            of its interval, for the nearest targets that can be met. A target not named costs 1,
+            ``"hold"`` keeps one where it is; a group's bound (``"region = north"``) and
+            ``"expected return"`` move only where they have a weight.
 
         Returns
         -------
@@ -236,7 +242,7 @@ class CreditPortfolio(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         # Anything but a panel is refused by read_book, with the reason.
         label = getattr(X, "currency", "")
         given = self.get_params(deep=False)
-        spec = Specification(**given | {"currency": self.currency or label})
+        spec = Specification(**given | {"currency": self.currency or label}, weights=weights)
         table = _per_customer("labels", labels, X)
         book = read_book(spec, X, limits, current, floors, table)
         found = answer(spec, book)

@@ -43,7 +43,6 @@ DOORS = {
         "ledger/opening.py",
         "ledger/parsing.py",
         "ledger/repairs.py",
-        "ledger/source.py",
     },
     "duckdb": {"ledger/engines.py"},
     "psycopg": {"ledger/engines.py"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import re
 import tracemalloc
 
 import numpy as np
@@ -279,6 +280,36 @@ def test_targets_that_hold_alone_but_not_together_are_told_with_how_far_each_can
     assert caught.value.explanation.names == caught.value.conflict
     assert {f"target {low}", f"target {high}"} <= set(caught.value.conflict)
     assert caught.value.shortfall is None
+
+
+def test_weights_of_fit_say_which_target_gives_way():
+    model = CreditPortfolio(**TRAP, targets={0: 0.15, 2: 0.48})
+    low, high = "target [-100 %, 0 %)", "target [10 %, 25 %]"
+    for weights, moved in (({0: "hold"}, high), ({"[10 %, 25 %]": "hold", "0": 3}, low)):
+        with pytest.raises(InfeasibleError) as caught:
+            model.fit(trap(), weights=weights)
+        told = caught.value.explanation.to_frame()
+        assert told["relaxed"].dropna().index.tolist() == [moved]
+        # Held at 15 %, the other falls by 5.5 points; held at 48 %, it rises by 11, at 3 a point.
+        total = 0.055 if moved == high else 3 * 0.11
+        assert caught.value.explanation.total == pytest.approx(total)
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ({1: 2.0}, "has no target; weigh"),
+        ({9: 1.0}, "a weight is given for '9'"),
+        ({"expected return": 1.0}, "a weight is given for 'expected return'"),
+        ({0: 1.0, "[-100 %, 0 %)": 1.0}, "twice"),
+        ({0: 0.0}, "expected a number above 0"),
+        ({0: "keep"}, "or 'hold'"),
+        ({0: float("nan")}, "expected a number above 0"),
+    ],
+)
+def test_weights_of_what_is_not_asked_for_are_refused_also_where_all_can_be_met(weights, says):
+    with pytest.raises(ModelError, match=re.escape(says)):
+        CreditPortfolio(**TRAP, targets={0: 0.3, 2: 0.3}).fit(trap(), weights=weights)
 
 
 def test_a_target_beyond_every_customer_is_told_alone():

@@ -64,13 +64,15 @@ class Inputs:
         CreditPortfolioError
             As ``CreditPortfolio.fit`` says.
         """
-        from credit_portfolio.job.infeasible import weighed
-
         exposure = self.ledger.exposure()
         current = exposure if exposure.sum() > 0 else None
-        given: dict[str, Any] = {"limits": self.limits, "current": current, "labels": self.labels}
-        with weighed(self.model, self.panel, given, settings.model.weights):
-            return self.model.fit(self.panel, **given)
+        return self.model.fit(
+            self.panel,
+            limits=self.limits,
+            current=current,
+            labels=self.labels,
+            weights=settings.model.weights,
+        )
 
 
 def read_inputs(
