@@ -28,7 +28,7 @@ _AMOUNTS = ("amount", "limit", "current_amount", "change")
 _MONEY = {*_AMOUNTS, "limit_price", "budget", "standard_deviation_money"}
 _SHARES = {
     "share", "limit_use", "current_share", "risk_share", "mean_return", "target", "proposed",
-    "current", "slack", "proposed_periods", "current_periods", "largest_share",
+    "current", "margin", "slack", "proposed_periods", "current_periods", "largest_share",
     "standard_deviation", "current_standard_deviation", "current_mean_return",
     "simulated", "credible_low", "credible_high", "turnover",
 }  # fmt: skip
@@ -49,7 +49,8 @@ class Allocation:
         the variance was not minimised), ``reason`` (a code), ``explanation`` (a sentence).
     evaluation : pandas.DataFrame
         One row per interval, index ``interval``: ``kind`` (bad, good), ``target`` (NaN: free),
-        ``proposed`` and ``current`` (B), ``slack`` (room to the target), ``binding``,
+        ``proposed`` and ``current`` (B), ``margin`` (what a confidence holds back), ``slack`` (room
+        to the target, less the margin), ``binding``,
         ``proposed_periods`` and ``current_periods`` (the portfolio's own distribution: the part
         of the panel's periods in which its return fell in the interval), ``simulated`` (the same
         by simulation, of the proposed shares), ``credible_low`` and ``credible_high`` (where B of

@@ -12,6 +12,7 @@ from credit_portfolio.allocation import Allocation
 from credit_portfolio.distribution import distribution_of
 from credit_portfolio.evaluation.credible import degree_bands
 from credit_portfolio.evaluation.operators import operator_named
+from credit_portfolio.formulation import robust_targets
 from credit_portfolio.risk.measures import portfolio_returns, risk_contributions
 from credit_portfolio.rounding import round_to_unit
 from credit_portfolio.version import __version__
@@ -256,7 +257,8 @@ def _evaluation(
     now = book.current
     current = np.full_like(b, np.nan) if now is None else operator(now, book.matrix.values)
     pressed = binding.reindex([f"target {name}" for name in intervals.names], fill_value=False)
-    slack = np.where(intervals.good, proposed - b, b - proposed)
+    margin = _margins(spec, book, w)
+    slack = np.where(intervals.good, proposed - b, b - proposed) - margin
     if spec.operator.startswith("main_factor"):
         pressed = pressed | (slack <= _REACHED)  # they hold shares by bounds, not by a row
     low, high = np.full_like(b, np.nan), np.full_like(b, np.nan)
@@ -269,6 +271,7 @@ def _evaluation(
             "target": b,
             "proposed": proposed,
             "current": current,
+            "margin": margin,
             "slack": slack,
             "binding": pressed.to_numpy(dtype=bool),
             "proposed_periods": _frequencies(intervals, periods["proposed"]),
@@ -279,6 +282,19 @@ def _evaluation(
         },
         index=pd.Index(intervals.names, name="interval", dtype="str"),
     )
+
+
+def _margins(spec: Specification, book: Book, w: Vector) -> Vector:
+    """How far B keeps from each target so that it holds with the confidence; 0 without one."""
+    names = list(book.targets.intervals.names)
+    margins = np.zeros(len(names))
+    among = book.universe.eligible[book.universe.judged]
+    expected = w @ book.matrix.values
+    for row in robust_targets(spec, book):
+        j = names.index(row.name.removeprefix("target "))
+        least, most = row.worst(w[among])
+        margins[j] = expected[j] - least if book.targets.intervals.good[j] else most - expected[j]
+    return margins
 
 
 def _periods(panel: ReturnPanel, book: Book, w: Vector) -> pd.DataFrame:

@@ -170,6 +170,19 @@ def test_a_target_with_confidence_keeps_a_margin():
     assert "target [-100 %, 0 %)" in sure.allocation_.shadow_prices.index
 
 
+def test_the_margin_of_a_confidence_is_a_column_and_not_room_to_the_target():
+    sure = fitted(targets={0: 0.03, 3: 0.2}, smoothing=4.0, confidence=0.95).allocation_.evaluation
+    kept = sure["target"] - sure["proposed"]
+    pressed = sure.index[0]
+    assert sure.loc[pressed, "binding"]
+    # The tangents of the cone are proved to the tolerance of the fit.
+    assert sure.loc[pressed, "slack"] == pytest.approx(0, abs=1e-8)
+    assert sure.loc[pressed, "margin"] == pytest.approx(kept[pressed], abs=1e-8)
+    assert (sure["margin"] > 0).tolist() == [True, False, False, True]
+    plain = fitted(targets={0: 0.03}, smoothing=4.0).allocation_.evaluation
+    assert (plain["margin"] == 0).all()
+
+
 def test_a_confidence_without_smoothing_is_refused():
     with pytest.raises(ModelError, match=r"confidence=0\.95 needs smoothing"):
         fitted(targets={0: 0.05}, confidence=0.95)

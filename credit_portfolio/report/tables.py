@@ -68,6 +68,8 @@ class Table:
 def evaluation_table(a: Allocation) -> Table:
     """Return B against its targets, interval by interval."""
     banded, simulated = has_bands(a), known(a.evaluation, "simulated")
+    kept = known(a.evaluation, "margin") and bool((a.evaluation["margin"] > 0).any())
+    held = ", after the margin that its confidence holds back" if kept else ""
     rows = []
     for row in rows_of(a.evaluation):
         free = pd.isna(row.target)
@@ -103,9 +105,9 @@ def evaluation_table(a: Allocation) -> Table:
     ]
     return Table(
         "evaluation-table",
-        "B is the part of the credit in each return interval; room is what is left to the target, "
-        "in percentage points; the last columns count the periods in which the return of the "
-        "whole portfolio fell there.",
+        f"B is the part of the credit in each return interval; room is what is left to the target, "
+        f"in percentage points{held}; the last columns count the periods in which the return of "
+        "the whole portfolio fell there.",
         tuple(head),
         tuple(rows),
     )

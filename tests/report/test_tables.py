@@ -138,3 +138,12 @@ def test_settings_are_readable(plain) -> None:
     assert shown["Intervals"] == "-1, 0, 0.15, 0.2, 0.235, 0.25"
     assert shown["Periods"] == "0 to 11, 12 in all"
     assert shown["Budget"] == "–"
+
+
+def test_a_margin_is_told_where_a_confidence_holds_one_back(plain) -> None:
+    held = "the margin that its confidence holds back"
+    assert held not in tables.evaluation_table(plain).caption
+    sure = replace(plain, evaluation=plain.evaluation.assign(margin=0.01))
+    assert held in tables.evaluation_table(sure).caption
+    older = replace(plain, evaluation=plain.evaluation.drop(columns="margin"))
+    assert held not in tables.evaluation_table(older).caption
