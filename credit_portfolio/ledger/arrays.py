@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,15 @@ def exact_sum(values: Units, largest: int) -> int:
     if len(values) * largest < _WHOLE:
         return int(values.sum())
     return int((values // _HALF).sum()) * _HALF + int((values % _HALF).sum())
+
+
+def in_money(units: int) -> Decimal:
+    """Return units as money, exact and with all its places.
+
+    >>> in_money(10**30)
+    Decimal('100000000000000000000000000.0000')
+    """
+    return Decimal(f"{units}e-{MONEY_PLACES}")
 
 
 def parts_on(

@@ -23,16 +23,16 @@ from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.arrays import (
     NEVER,
     TOO_LARGE,
-    UNITS,
     Money,
     days,
     exact_sum,
     flags,
     given,
+    in_money,
     money,
     parts_on,
 )
-from credit_portfolio.ledger.parsing import maybe_loose, money_as_it_is, plausible_days
+from credit_portfolio.ledger.parsing import exact_money, maybe_loose, plausible_days
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.quality import RULE
 from credit_portfolio.ledger.record import Sums, day_numbers
@@ -174,9 +174,9 @@ def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
 def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
     """Return what streams by: the number of the id, dates, money, and flags."""
     odd = parsed.settled_date.isnull() & ~parsed.settled_date_blank
-    money = money_as_it_is(parsed, mapped)
+    exact = exact_money(parsed, mapped)
     for name in ("settled_amount", "written_off_amount"):
-        if money[name] is parsed[name]:  # else what may be wrong with it shows in the figures
+        if name not in exact:
             for fault in ("unreadable", "too_fine", "too_large"):
                 odd = odd | parsed[f"{name}_{fault}"]
     odd = odd | parsed.disputed.isnull() | ~parsed.currency_asked
@@ -185,7 +185,7 @@ def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
         *DATES,
         "rounded",
         "timed",
-        **money,
+        **{name: exact.get(name, parsed[name]) for name in MONEY},
         nameless=parsed.invoice_id.isnull(),
         loose=maybe_loose(parsed.invoice_id).fill_null(False),
         odd=odd,
@@ -342,7 +342,7 @@ def _sums(seen: _Seen, currency: str) -> Sums:
     row |= {"first": _date(seen.first), "last": _date(seen.last), "settled": _date(seen.settled)}
     for name, value in counted.items():
         if name not in known:
-            row[name] = Decimal(value) / UNITS if name.endswith("amount") else value
+            row[name] = in_money(value) if name.endswith("amount") else value
     table = pd.DataFrame([row])
     if seen.day is None:
         return Sums(table, {})
@@ -350,7 +350,7 @@ def _sums(seen: _Seen, currency: str) -> Sums:
     names += [f"{part}_{what}" for part in ("collected", "written_off") for what in _EACH]
     day = {name: known.get(f"day_{name}", 0) for name in names}
     day |= {"rows": counted["rows"], "rows_money": counted["amount"]}
-    money = {name: Decimal(day[name]) / UNITS for name in day if name.endswith("_money")}
+    money = {name: in_money(day[name]) for name in day if name.endswith("_money")}
     return Sums(table, day_numbers(day | money))
 
 

@@ -456,13 +456,14 @@ def _whole_money(column: Expression) -> tuple[Expression, Faults]:
     return value, Faults(column.isnull(), never, never, (~inside).fill_null(False))
 
 
-def money_as_it_is(parsed: Table, mapped: Mapping[str, int]) -> dict[str, Expression]:
-    """Return the columns of money, unread where the source has exact decimals of 64 bits.
+def exact_money(parsed: Table, mapped: Mapping[str, int]) -> dict[str, Expression]:
+    """Return the source's own columns of money, of those that are exact decimals of 64 bits.
 
-    Those may be blank and too large; they have at most as many places as money may have.
+    Their figures may be blank and too large; nothing else can be wrong with them that their value
+    does not show.
     """
-    columns = {name: parsed[name] for name in MONEY}
-    for name in mapped.keys() & columns.keys():
+    columns = {}
+    for name in mapped.keys() & set(MONEY):
         source = parsed[f"c{mapped[name]}"]
         kind = source.type()
         exact = kind.is_decimal() and kind.precision is not None and kind.scale is not None

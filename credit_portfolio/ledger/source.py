@@ -41,9 +41,9 @@ from credit_portfolio.ledger.parsing import (
     Known,
     currency_word,
     decimal_marks,
+    exact_money,
     is_text,
     maybe_loose,
-    money_as_it_is,
     parse,
 )
 from credit_portfolio.ledger.positions import (
@@ -73,6 +73,7 @@ from credit_portfolio.ledger.repairs import (
 )
 from credit_portfolio.ledger.schema import (
     DATES,
+    MONEY,
     Profile,
     match_columns,
     resolve_profile,
@@ -523,7 +524,7 @@ class _Job:
     def _plain(self, parsed: Table) -> Table:
         """Return rows, all of them accepted, with no more work for the engine than reading them."""
         groups = {name: parsed[f"c{index}"] for name, index in self.groups.items()}
-        money = money_as_it_is(parsed, self.mapped)
+        money = {name: parsed[name] for name in MONEY} | exact_money(parsed, self.mapped)
         return parsed.select("customer_id", *DATES, **money, **groups)
 
     def _one_currency(self, parsed: Table, asked: str | None) -> str | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger.arrays import UNITS, days, exact_sum, money, parts_on
+from credit_portfolio.ledger.arrays import days, exact_sum, in_money, money, parts_on
 from credit_portfolio.ledger.positions import batches_of, frame_of
 from credit_portfolio.ledger.schema import DATES, MONEY
 from credit_portfolio.returns.periods import ordinals_of
@@ -65,7 +64,7 @@ class Added:
 
     def totals(self) -> dict[str, Any]:
         """Return invoices, amount and open of all, exact."""
-        money = {name: Decimal(units_) / UNITS for name, units_ in self.exact.items()}
+        money = {name: in_money(units) for name, units in self.exact.items()}
         return money | {"invoices": int(self.invoices.sum())}
 
 

@@ -82,10 +82,10 @@ def everything(ledger):
     return (
         [q.rows_read, q.rows_accepted, q.amount_read, q.amount_accepted, q.amount_rejected],
         [q.rows_without_readable_amount, q.rows_after_as_of, q.amount_after_as_of, ledger.as_of],
-        q.rules.to_dict("list"),
+        q.rules.astype(str).to_dict("list"),
         q.rejected.astype(str).to_dict("list"),
-        q.findings.to_dict("list"),
-        q.control_totals.to_dict("list"),
+        q.findings.astype(str).to_dict("list"),
+        q.control_totals.astype(str).to_dict("list"),
         [ledger.n_invoices, ledger.n_open, ledger.n_customers],
         ledger.to_frame().astype(str).to_dict("list"),
     )
@@ -107,6 +107,47 @@ def test_a_glance_finds_what_row_by_row_finds(tmp_path_factory, as_of, kind, kin
         patch.setattr(source._Job, "_at_a_glance", lambda *args: None)
         slow = everything(open_ledger(path, as_of=as_of, currency="EUR"))
     assert quick == slow
+
+
+FORMS = {
+    "too many decimals": pa.array([Decimal("0.000001"), Decimal(50)], pa.decimal128(18, 6)),
+    "infinite": pa.array([float("inf"), 50.0]),
+    "not a number": pa.array([float("nan"), 50.0]),
+    "rounded": pa.array([0.123456, 50.0]),
+    "whole and too large": pa.array([10**15, 50]),
+    "wide and too large": pa.array([Decimal(10) ** 20, Decimal(50)], pa.decimal128(38, 2)),
+    "exact and too large": pa.array([Decimal(10) ** 15, Decimal(50)], pa.decimal128(18, 2)),
+    "wide and negative": pa.array([Decimal(-1), Decimal(50)], pa.decimal128(38, 2)),
+    "a word": pa.array(["uncollectable", "50.00"]),
+    "empty text": pa.array(["", "50.00"]),
+    "small": pa.array([Decimal("0.5"), Decimal(50)], pa.decimal128(4, 1)),
+    "unsigned": pa.array([7, 50], pa.uint8()),
+    "nothing": pa.array([None, None], pa.decimal128(18, 2)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", MONEY)
+def test_a_figure_of_any_form_is_judged_as_row_by_row(tmp_path, name, form):
+    path = tmp_path / "book.parquet"
+    table = pa.Table.from_pandas(rows_of([0, 0], [])).drop_columns(["currency"])
+    table = table.set_column(table.column_names.index(name), name, FORMS[form])
+    pq.write_table(table, path)
+    asked = {
+        "as_of": "2024-05-01",
+        "decimal": "." if pa.types.is_string(FORMS[form].type) else None,
+    }
+
+    def opened():
+        try:
+            return everything(open_ledger(path, **asked))
+        except DataError as error:  # where no row is left
+            return str(error)
+
+    quick = opened()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source._Job, "_at_a_glance", lambda *args: None)
+        assert quick == opened()
 
 
 def test_clean_rows_are_never_asked_for_their_rule(tmp_path, monkeypatch):
