@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,12 @@ _SETTINGS: dict[str, object] = {
     "autoload_known_extensions": False,
     "preserve_insertion_order": False,
 }
+
+
+_ATTACHED = "source_of_ledger"
+
+# Tables that are kept beside those of a file must not be taken for one of them.
+_MARK = f"ledger_{uuid.uuid4().hex}_"
 
 
 def is_table(source: object) -> bool:
@@ -102,24 +109,37 @@ def embedded(
 
 
 def _connect(settings: dict[str, Any], database: Path | None) -> Any:
+    limit = settings.get("memory_limit")
     try:
-        con = duckdb.connect(
-            ":memory:" if database is None else str(database),
-            read_only=database is not None,
-            config=settings,
-        )
+        con = duckdb.connect(config=settings)
     except duckdb.Error as error:
-        limit = settings.get("memory_limit")
         if limit is not None and "memory" in str(error).lower():
             raise ModelError(f"memory_limit is {limit!r}; expected a size such as '4GB'") from error
-        raise DataError(
-            f"file {str(database)!r} cannot be opened ({first_line(error)}); expected a DuckDB "
-            "database that nobody is writing: close the other program, or copy the file"
-        ) from error
+        raise
+    if database is not None:
+        _attach(con, database)
     # In Jupyter without ipywidgets DuckDB has its bar off, and refuses even to be told so.
     if con.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
         con.execute("SET enable_progress_bar = false")
     return ibis.duckdb.from_connection(con)
+
+
+def _attach(con: Any, database: Path) -> None:
+    """Make a DuckDB file the place where names are looked for first, for reading only.
+
+    A file that is opened as a database by itself could be opened once in a process, or else with
+    the same place to spill to; attached, each ledger has an engine of its own.
+    """
+    path = str(database).replace("'", "''")
+    try:
+        con.execute(f"ATTACH '{path}' AS {_ATTACHED} (TYPE duckdb, READ_ONLY)")
+        con.execute(f"USE {_ATTACHED}")
+    except duckdb.Error as error:
+        con.close()
+        raise DataError(
+            f"file {str(database)!r} cannot be opened ({first_line(error)}); expected a DuckDB "
+            "database that nobody is writing: close the other program, or copy the file"
+        ) from error
 
 
 def close(engine: Any) -> None:
@@ -131,15 +151,15 @@ def close(engine: Any) -> None:
 
 def load(engine: Any, batches: Iterator[Any]) -> Table:
     """Write Arrow tables of one schema into the table ``raw`` of the embedded engine."""
-    schema = None
+    schema, name = None, _MARK + "raw"
     for batch in batches:
-        verb = "INSERT INTO raw" if schema else "CREATE OR REPLACE TEMP TABLE raw AS"
+        verb = f"INSERT INTO {name}" if schema else f"CREATE OR REPLACE TEMP TABLE {name} AS"
         with computing():
             engine.con.register("batch", batch)
             engine.con.execute(f"{verb} SELECT * FROM batch")
             engine.con.unregister("batch")
         schema = ibis.Schema.from_pyarrow(batch.schema)
-    return ops.DatabaseTable("raw", schema=schema, source=engine).to_expr()
+    return ops.DatabaseTable(name, schema=schema, source=engine).to_expr()
 
 
 def store(engine: Any, name: str, table: Table) -> Table:
@@ -148,9 +168,10 @@ def store(engine: Any, name: str, table: Table) -> Table:
     Written out rather than left to ``create_table`` of Ibis 12.0, which asks DuckDB for the types
     again through a call that DuckDB has since deprecated, with a warning each time.
     """
+    own = _MARK + name
     with computing():
-        engine.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {engine.compile(table)}")
-    return ops.DatabaseTable(name, schema=table.schema(), source=engine).to_expr()
+        engine.con.execute(f"CREATE OR REPLACE TEMP TABLE {own} AS {engine.compile(table)}")
+    return ops.DatabaseTable(own, schema=table.schema(), source=engine).to_expr()
 
 
 _BATCH = 2**15  # rows handed over at once: they fit into the cache of a core
@@ -228,7 +249,7 @@ def _batches(engine: Any, asked: str) -> Iterator[Any]:
 def drop(engine: Any, *names: str) -> None:
     """Drop tables that :func:`store` and :func:`load` made."""
     for name in names:
-        engine.con.execute(f"DROP TABLE IF EXISTS {name}")
+        engine.con.execute(f"DROP TABLE IF EXISTS {_MARK}{name}")
 
 
 def scan_parquet(engine: Any, paths: Sequence[str], *, binary_as_text: bool) -> Table:
@@ -385,7 +406,8 @@ def _tables_there(engine: Any, schema: str | None, place: Any) -> list[str]:
         return list(engine.list_tables(database=place))
     # Ibis 12.0 asks through a call that DuckDB no longer has.
     found = engine.con.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = ?",
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = ? "
+        "AND table_catalog = current_database()",
         [schema or engine.current_database],
     )
     return [name for (name,) in found.fetchall()]

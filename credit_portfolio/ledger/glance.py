@@ -197,9 +197,11 @@ def _number(day: datetime.date) -> int:
 
 
 def _date(number: int) -> datetime.date | None:
-    if abs(number) == NEVER:
+    """Return a day; None for none, and for one that Python's calendar does not reach."""
+    ordinal = number + datetime.date(1970, 1, 1).toordinal()
+    if not 1 <= ordinal <= datetime.date.max.toordinal():
         return None
-    return datetime.date.fromordinal(number + datetime.date(1970, 1, 1).toordinal())
+    return datetime.date.fromordinal(ordinal)
 
 
 # --- one batch ----------------------------------------------------------------------------------

@@ -129,9 +129,10 @@ def _sums(t: Table, today: datetime.date) -> dict[str, Expression]:
         "rows": t.count(),
         "amount": t.amount.sum(),
         "blank": _count(t.amount.isnull()),
-        "first": t.invoice_date.min(),
-        "last": t.invoice_date.max(where=t.invoice_date <= today),
-        "settled": t.settled_date.max(where=t.settled_date <= today),
+        # Rows of implausible days are rejected, and Python's calendar may not reach there.
+        "first": t.invoice_date.min(where=~t.implausible),
+        "last": t.invoice_date.max(where=~t.implausible & (t.invoice_date <= today)),
+        "settled": t.settled_date.max(where=~t.implausible & (t.settled_date <= today)),
     }
     for name, (condition, money) in _touched(t, today):
         sums[f"{name}_rows"] = _count(condition)
