@@ -63,7 +63,7 @@ RATED_ROW = "Z;2023-12-31;2400.5;800;1200;1800;1500"
         TEXT.replace("\n", "\r\n").encode(),
         TEXT.replace(",", ";").replace("2400.50", "2400,50").encode(),
         TEXT.replace(",", "\t").encode(),
-        gzip.compress(TEXT.encode()),
+        gzip.compress(TEXT.encode(), mtime=0),
         TEXT.replace("3000,,", "3000,NA,").encode(),
         TEXT.replace("2023-12-31", "2023").encode(),
         TEXT.replace(",", ";").replace("2023-12-31", "31.12.2023").encode(),
