@@ -241,7 +241,7 @@ def _batches(engine: Any, asked: str) -> Iterator[Any]:
     with computing():
         found = engine.con.sql(asked).to_arrow_reader(_BATCH)
         try:
-            yield from found
+            yield from (batch for batch in found if batch.num_rows)
         finally:
             found.close()
 
