@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,11 +19,12 @@ UNITS = 10**MONEY_PLACES
 """Smallest units of money in one."""
 
 NEVER = int(np.iinfo(np.int32).max)
-"""The day of what has not happened; no calendar comes so far."""
+"""The day of what has not happened; DuckDB's infinity is the same number, and no plausible day."""
 
 TOO_LARGE = 10**MONEY_DIGITS
 """Money from here on, in units, is more than a ledger takes."""
 
+_EPOCH = datetime.date(1970, 1, 1)
 _WHOLE = 2**63  # from here on a sum does not fit into 64 bits
 _HALF = 2**31
 
@@ -36,6 +38,15 @@ def days(column: Any) -> NDArray[np.int32]:
     """
     values = np.frombuffer(column.buffers()[1], np.int32, len(column), 4 * column.offset)
     return values if not column.null_count else np.where(given(column), values, np.int32(NEVER))
+
+
+def day_number(day: datetime.date) -> int:
+    """Return a day as :func:`days` counts it.
+
+    >>> day_number(datetime.date(1970, 1, 3))
+    2
+    """
+    return (day - _EPOCH).days
 
 
 class Money(NamedTuple):

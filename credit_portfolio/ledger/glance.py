@@ -24,6 +24,7 @@ from credit_portfolio.ledger.arrays import (
     NEVER,
     TOO_LARGE,
     Money,
+    day_number,
     days,
     exact_sum,
     flags,
@@ -130,9 +131,9 @@ def glance(
     keys = np.empty(rows if rows <= engines.MOST_SORTED else 0, dtype=np.int64)
     span = plausible_days(today)
     seen = _Seen(
-        today=_number(today),
-        day=None if day is None else _number(day),
-        plausible=(_number(span[0]), _number(span[1])),
+        today=day_number(today),
+        day=None if day is None else day_number(day),
+        plausible=(day_number(span[0]), day_number(span[1])),
     )
     loose = False
     for batch in engines.batches(_asked(parsed, mapped), hashed=("invoice_id",)):
@@ -190,10 +191,6 @@ def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
         loose=maybe_loose(parsed.invoice_id).fill_null(False),
         odd=odd,
     )
-
-
-def _number(day: datetime.date) -> int:
-    return day.toordinal() - datetime.date(1970, 1, 1).toordinal()
 
 
 def _date(number: int) -> datetime.date | None:
@@ -349,11 +346,10 @@ def _sums(seen: _Seen, currency: str) -> Sums:
     if seen.day is None:
         return Sums(table, {})
     names = ["invoices", "amount_money", "settled_after", "settled_after_money", "still_open"]
-    names += [f"{part}_{what}" for part in ("collected", "written_off") for what in _EACH]
+    names += [
+        f"{part}_{what}" for part in ("collected", "written_off") for what in ("count", "money")
+    ]
     day = {name: known.get(f"day_{name}", 0) for name in names}
     day |= {"rows": counted["rows"], "rows_money": counted["amount"]}
     money = {name: in_money(day[name]) for name in day if name.endswith("_money")}
     return Sums(table, day_numbers(day | money))
-
-
-_EACH = ("count", "money")

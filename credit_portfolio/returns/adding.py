@@ -7,14 +7,13 @@ a third of the time of grouping millions of cells by hash.
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger.arrays import days, exact_sum, in_money, money, parts_on
+from credit_portfolio.ledger.arrays import day_number, days, exact_sum, in_money, money, parts_on
 from credit_portfolio.ledger.positions import batches_of, frame_of
 from credit_portfolio.ledger.schema import DATES, MONEY
 from credit_portfolio.returns.periods import ordinals_of
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     Keys = NDArray[np.uint64]
 
 _MARKUP = "markup"  # of the invoice, where a column holds it
-_EPOCH = dt.date(1970, 1, 1)
 
 
 @dataclass(eq=False, slots=True)
@@ -99,8 +97,8 @@ def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) 
     places = places_of(keys)
     if places is None:
         return None
-    first_day = _number(span["first"])
-    ordinals = ordinals_of(first_day, _number(span["last"]), period)
+    first_day = day_number(span["first"])
+    ordinals = ordinals_of(first_day, day_number(span["last"]), period)
     m, n = int(ordinals[-1] - ordinals[0]) + 1, len(customers)
     cost, profit = np.zeros((2, m, n))
     added = Added(
@@ -111,21 +109,18 @@ def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) 
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         customer = places.of(columns["customer_id"].to_numpy())
         day = days(columns["invoice_date"]) - first_day
-        if customer is None or not _within(day, len(periods)):
+        blank = _MARKUP in columns and columns[_MARKUP].null_count
+        if customer is None or blank or not _within(day, len(periods)):
             raise DataError(
                 f"{ledger.quality.source} has changed since the ledger was opened: it has other "
-                "customers or dates; expected rows that stay: open the ledger again"
+                "customers, dates or markups; expected rows that stay: open the ledger again"
             )
-        _add(added, columns, customer, periods.take(day), rule, _number(ledger.as_of))
+        _add(added, columns, customer, periods.take(day), rule, day_number(ledger.as_of))
     return added
 
 
 def _within(day: Any, n: int) -> bool:
     return bool(len(day) == 0 or (day.min() >= 0 and day.max() < n))
-
-
-def _number(day: dt.date) -> int:
-    return (day - _EPOCH).days
 
 
 def _customers(embedded: Embedded) -> tuple[list[str], Keys]:

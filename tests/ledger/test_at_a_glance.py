@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings, strategies as st
 
 from credit_portfolio.errors import DataError
 from credit_portfolio.ledger import engines, glance, source
+from credit_portfolio.ledger.quality import RULES
 from credit_portfolio.ledger.schema import MONEY
 from credit_portfolio.ledger.source import open_ledger
 
@@ -186,3 +188,35 @@ def test_rows_in_two_currencies_are_refused_with_the_money_of_each(tmp_path):
     rows_of([0, 0, len(ODD) - 1], []).to_parquet(path)
     with pytest.raises(DataError, match=r"EUR 2 rows 200.00; USD 1 rows 100.00"):
         open_ledger(path, as_of="2024-05-01")
+
+
+def test_every_rule_is_one_that_a_glance_suspects_or_that_is_found_elsewhere():
+    """A rule that nobody suspects would never be asked of clean Parquet."""
+    text = inspect.getsource(glance)
+    elsewhere = {"malformed_row", "missing_customer_id", "identical_copy", "conflicting_copies"}
+    named = {rule.name for rule in RULES if f'"{rule.name}"' in text}
+    assert named == {rule.name for rule in RULES} - elsewhere
+
+
+def test_a_glance_counts_what_a_summary_counts(tmp_path):
+    path = tmp_path / "book.parquet"
+    asked = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("glance", "summary"):
+            counted = getattr(source, name)
+
+            def kept(*args, counted=counted, name=name):
+                found = counted(*args)
+                asked[name] = getattr(found, "sums", found)
+                return found
+
+            patch.setattr(source, name, kept)
+        rows_of([0, 0], []).drop(columns="currency").to_parquet(path)
+        open_ledger(path, as_of="2024-05-01")
+        patch.setattr(source._Job, "_at_a_glance", lambda *args: None)
+        open_ledger(path, as_of="2024-05-01")
+    slow, quick = asked["summary"], asked["glance"]
+    counts = {name for name in slow.table if name.endswith("_rows")}
+    seen = {name for name in quick.table if name.endswith("_rows")}
+    assert seen <= counts
+    assert slow.day == quick.day
