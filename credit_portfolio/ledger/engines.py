@@ -169,6 +169,7 @@ def store(engine: Any, name: str, table: Table) -> Table:
     again through a call that DuckDB has since deprecated, with a warning each time.
     """
     own = _MARK + name
+    refuse_changed(engine)
     with computing():
         engine.con.execute(f"CREATE OR REPLACE TEMP TABLE {own} AS {engine.compile(table)}")
     return ops.DatabaseTable(own, schema=table.schema(), source=engine).to_expr()
@@ -238,12 +239,44 @@ def batches(table: Table, hashed: Sequence[str] = ()) -> Iterator[Any]:
 
 
 def _batches(engine: Any, asked: str) -> Iterator[Any]:
+    refuse_changed(engine)
     with computing():
         found = engine.con.sql(asked).to_arrow_reader(_BATCH)
         try:
             yield from (batch for batch in found if batch.num_rows)
         finally:
             found.close()
+
+
+def watch(engine: Any, paths: Sequence[str]) -> None:
+    """Remember the files that an embedded engine reads anew with each question."""
+    engine.files_of_ledger = {path: _state(path) for path in paths}
+
+
+def refuse_changed(engine: Any) -> None:
+    """Refuse files that are not those of the opening: nobody has judged their rows.
+
+    Raises
+    ------
+    DataError
+        When one was written again, or is gone.
+    """
+    for path, state in getattr(engine, "files_of_ledger", {}).items():
+        if _state(path) != state:
+            what = "has changed" if os.path.exists(path) else "is gone"
+            raise DataError(
+                f"file {path!r} {what} since the ledger was opened; expected files that stay as "
+                "they were judged: open the ledger again"
+            )
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Return size and time of a file; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def drop(engine: Any, *names: str) -> None:

@@ -117,8 +117,9 @@ def exact_total(column: Any) -> Any:
 
 def arrow_of(table: Table) -> Any:
     """Return a computed table of PyArrow; an engine's complaints become errors of our own."""
-    from credit_portfolio.ledger.engines import computing
+    from credit_portfolio.ledger.engines import computing, refuse_changed
 
+    refuse_changed(table._find_backend())
     with computing(), warnings.catch_warnings():
         # Spark 4.0 hands over in a way that pandas has since deprecated.
         warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -356,6 +356,7 @@ def _of_database(found: Table, where: str, name: str, engine: Any = None) -> Raw
 
 def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> Raw:
     paths = [glob.escape(path) for path in incoming.paths]
+    engines.watch(engine, incoming.paths)
     found = engines.scan_parquet(engine, paths, binary_as_text=False)
     names = [name for name in found.columns if name not in ("file_row_number", "filename")]
     if len(incoming.paths) > 1:
