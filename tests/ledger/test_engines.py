@@ -758,15 +758,6 @@ def test_a_file_with_pattern_characters_in_its_name_is_that_file(book, tmp_path)
     assert open_ledger(tmp_path / "a[1].parquet").n_invoices == 2
 
 
-def test_a_parquet_file_that_goes_away_is_told(book, tmp_path):
-    path = tmp_path / "a.parquet"
-    book({}).to_parquet(path, index=False)
-    ledger = open_ledger(path)
-    path.unlink()
-    with pytest.raises(DataError, match="DuckDB cannot read the ledger"):
-        ledger.exposure()
-
-
 def test_entries_that_cannot_be_opened_leave_no_folder_for_spilling(tmp_path) -> None:
     spill = tmp_path / "spill"
     spill.mkdir()
