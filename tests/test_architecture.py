@@ -55,7 +55,7 @@ DOORS = {
     "dask": {"solvers/dask_.py"},
     "distributed": {"solvers/dask_.py"},
     "threadpoolctl": {"program/columns.py"},
-    "typer": {"cli/__init__.py", "cli/app.py", "cli/book.py", "cli/ledger.py"},
+    "typer": {"cli/__init__.py", "cli/app.py", "cli/book.py", "cli/ledger.py", "cli/sources.py"},
     "rich": {"cli/app.py", "cli/tables.py"},
 }
 

@@ -12,6 +12,7 @@ import typer
 
 from credit_portfolio.cli import book, ledger, studies  # loaded, their commands are there
 from credit_portfolio.cli.app import InterruptedCommandError, app
+from credit_portfolio.cli.sources import options_of
 from credit_portfolio.errors import (
     CreditPortfolioError,
     DataError,
@@ -50,6 +51,8 @@ def main() -> None:
             show_conflict(error.explanation)
         else:
             typer.echo(f"{word}: {error}", err=True)
+            if hint := options_of(str(error)):
+                typer.echo(hint, err=True)
             _show_failures(error)
         sys.exit(code)
     except (InterruptedCommandError, KeyboardInterrupt):

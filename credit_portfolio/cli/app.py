@@ -47,24 +47,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 data, 2 infeasible, 3 solver, 64 usage, 130 interrupted.",
 )
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="Invoices: CSV (.gz too), Parquet or a folder of it; DuckDB file or URL with --table.",
-    ),
-]
-InTable = Annotated[str | None, typer.Option("--table", help="Table or view of the database.")]
-InSchema = Annotated[str | None, typer.Option("--schema", help="Where in it the table is.")]
 Statements = Annotated[Path, typer.Argument(help="Statements of the customers: CSV (.gz too).")]
 File = Annotated[Path | None, typer.Option("--settings", help="TOML file; options win over it.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
-Profile = Annotated[str | None, typer.Option(help="Shape of the ledger: canonical, ibm.")]
-AsOf = Annotated[str | None, typer.Option(help="Day of the picture, YYYY-MM-DD.")]
-Currency = Annotated[str | None, typer.Option(help="Take only the invoices of this currency.")]
-Separator = Annotated[str | None, typer.Option(help="Column separator of the CSV.")]
-Decimal = Annotated[str | None, typer.Option(help="Decimal mark of the CSV: . or ,")]
-DateFormat = Annotated[str | None, typer.Option(help="Format of dates, as %d.%m.%Y.")]
 LimitsFrom = Annotated[
     Path | None,
     typer.Option("--statements", help="Statements of the customers (CSV); no limits without."),
@@ -174,29 +159,6 @@ def settings_of(file: Path | None, **options: dict[str, Any]) -> Settings:
 
     base = Settings() if file is None else Settings.from_toml(file)
     return base.changed(options)
-
-
-def ledger_options(
-    profile: str | None,
-    as_of: str | None,
-    currency: str | None,
-    separator: str | None,
-    decimal: str | None,
-    date_format: str | None,
-    table: str | None = None,
-    schema: str | None = None,
-) -> dict[str, Any]:
-    """Return the options that say how a ledger is read, as the settings name them."""
-    return {
-        "profile": profile,
-        "as_of": as_of,
-        "currency": currency,
-        "separator": separator,
-        "decimal": decimal,
-        "date_format": date_format,
-        "table": table,
-        "schema": schema,
-    }
 
 
 def numbers(option: str, text: str | None) -> list[float] | None:

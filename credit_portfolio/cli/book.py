@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from credit_portfolio.cli.app import (
-    AsOf,
     Budget,
     Classes,
-    Currency,
-    DateFormat,
-    Decimal,
     File,
     FundingRate,
     GoodFrom,
-    InSchema,
-    InTable,
     Intervals,
     Labels,
     LimitsFrom,
@@ -27,24 +21,22 @@ from credit_portfolio.cli.app import (
     Out,
     Outside,
     PeriodOf,
-    Profile,
-    Separator,
     Smoothing,
-    Source,
     Statements,
     TargetsOf,
     app,
     bounds,
-    ledger_options,
     number_or_text,
     numbers,
     progress,
     say_where,
     settings_of,
 )
+from credit_portfolio.cli.sources import AsOf, DateFormat, Decimal, Separator, Source, reads_ledger
 
 
 @app.command()
+@reads_ledger
 def allocate(
     source: Source,
     statements: LimitsFrom = None,
@@ -52,14 +44,8 @@ def allocate(
     out: Out = None,
     settings: File = None,
     labels: Labels = None,
-    table: InTable = None,
-    schema: InSchema = None,
-    profile: Profile = None,
-    as_of: AsOf = None,
-    currency: Currency = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    date_format: DateFormat = None,
+    *,
+    reading: dict[str, Any],
     statements_separator: Annotated[
         str | None, typer.Option(help="Column separator of the statements.")
     ] = None,
@@ -104,9 +90,7 @@ def allocate(
 
     chosen = settings_of(
         settings,
-        ledger=ledger_options(
-            profile, as_of, currency, separator, decimal, date_format, table, schema
-        ),
+        ledger=reading,
         statements={
             "separator": statements_separator,
             "decimal": statements_decimal,

@@ -15,24 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from credit_portfolio.cli.app import (
-    AsOf,
-    Currency,
-    DateFormat,
-    Decimal,
     File,
-    InSchema,
-    InTable,
-    Profile,
-    Separator,
     Show,
-    Source,
     app,
-    ledger_options,
     numbers,
     progress,
     say_where,
     settings_of,
 )
+from credit_portfolio.cli.sources import Source, reads_ledger
 from credit_portfolio.errors import ModelError
 
 if TYPE_CHECKING:
@@ -55,6 +46,7 @@ Rows = Annotated[int, typer.Option(min=1, help="Most rows on the terminal; the f
 
 
 @app.command()
+@reads_ledger
 def quality(
     source: Source,
     out: Annotated[
@@ -74,27 +66,18 @@ def quality(
         str | None, typer.Option(help="Tax rates to look for among payments: 0.19,0.07")
     ] = None,
     settings: File = None,
-    table: InTable = None,
-    schema: InSchema = None,
-    profile: Profile = None,
-    as_of: AsOf = None,
-    currency: Currency = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    date_format: DateFormat = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Check every row of a ledger; say what was rejected, why, and how much money it is."""
     from credit_portfolio import job
     from credit_portfolio.cli.tables import show_quality
     from credit_portfolio.export import write_csv
 
-    options = ledger_options(
-        profile, as_of, currency, separator, decimal, date_format, table, schema
-    )
     looked = _Look.of(examine, names, vat_rates)
     if out is not None and out.suffix.lower() in _SUFFIXES[1:]:
         with _file(out), progress() as show:
-            ledger = looked(show, _open(show, source, settings, options))
+            ledger = looked(show, _open(show, source, settings, reading, names))
             q = ledger.quality
             sheets = {
                 "rules": q.rules.set_index("rule"),
@@ -109,7 +92,7 @@ def quality(
         return
     with job.results_folder(out) as folder:
         with progress() as show:
-            ledger = looked(show, _open(show, source, settings, options))
+            ledger = looked(show, _open(show, source, settings, reading, names))
         if folder is not None:
             write_csv(ledger.quality.rules, folder / "quality.csv", index=False)
             write_csv(ledger.quality.findings, folder / "findings.csv", index=False)
@@ -119,6 +102,7 @@ def quality(
 
 
 @app.command()
+@reads_ledger
 def ageing(
     source: Source,
     by: Annotated[
@@ -131,24 +115,15 @@ def ageing(
     rows: Rows = 20,
     out: OutFile = None,
     settings: File = None,
-    table: InTable = None,
-    schema: InSchema = None,
-    profile: Profile = None,
-    as_of: AsOf = None,
-    currency: Currency = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    date_format: DateFormat = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Show the open money by age, per customer or any other column."""
     from credit_portfolio.cli.tables import show_ageing
 
-    options = ledger_options(
-        profile, as_of, currency, separator, decimal, date_format, table, schema
-    )
     days = _whole_numbers("--edges", edges)
     with _file(out), progress() as show:
-        ledger = _open(show, source, settings, options)
+        ledger = _open(show, source, settings, reading, by)
         aged = ledger.ageing(by=by, basis=basis, edges=days)
         forms = {"ageing": dict.fromkeys(map(str, aged.columns), "money")}
         _write(out, ledger, {"ageing": aged}, forms, basis=basis)
@@ -157,6 +132,7 @@ def ageing(
 
 
 @app.command()
+@reads_ledger
 def indicators(
     source: Source,
     by: Annotated[
@@ -169,24 +145,15 @@ def indicators(
     rows: Rows = 20,
     out: OutFile = None,
     settings: File = None,
-    table: InTable = None,
-    schema: InSchema = None,
-    profile: Profile = None,
-    as_of: AsOf = None,
-    currency: Currency = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    date_format: DateFormat = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Show DSO, days to pay, collection, bad debts and concentration, also over time."""
     from credit_portfolio.cli import tables
     from credit_portfolio.ledger import indicators as kpi
 
-    options = ledger_options(
-        profile, as_of, currency, separator, decimal, date_format, table, schema
-    )
     with _file(out), progress() as show:
-        ledger = _open(show, source, settings, options)
+        ledger = _open(show, source, settings, reading, by)
         stage = "computing the indicators"
         show(stage)
         found = kpi.indicators(
@@ -236,12 +203,15 @@ class _Look:
         return examine(ledger, names=self.names, vat_rates=self.vat_rates)
 
 
-def _open(show: Show, source: str, file: Path | None, options: dict[str, Any]) -> Ledger:
+def _open(
+    show: Show, source: str, file: Path | None, reading: dict[str, Any], by: str | None
+) -> Ledger:
+    """Open the ledger; ``by`` names a column that the command will ask for."""
     from credit_portfolio import job
 
-    chosen = settings_of(file, ledger=options)
+    chosen = settings_of(file, ledger=reading)
     show("reading the ledger")
-    return job.read_ledger(source, chosen)
+    return job.read_ledger(source, chosen, () if by is None else (by,))
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

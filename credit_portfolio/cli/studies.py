@@ -5,19 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from credit_portfolio.cli.app import (
-    AsOf,
     Budget,
     Classes,
-    Currency,
-    DateFormat,
-    Decimal,
     Every,
     File,
     FundingRate,
     GoodFrom,
     Horizon,
-    InSchema,
-    InTable,
     Intervals,
     Labels,
     LimitsFrom,
@@ -29,20 +23,17 @@ from credit_portfolio.cli.app import (
     Over,
     PeriodOf,
     Points,
-    Profile,
-    Separator,
     Smoothing,
-    Source,
     TargetsOf,
     app,
     bounds,
-    ledger_options,
     number_or_text,
     numbers,
     progress,
     say_where,
     settings_of,
 )
+from credit_portfolio.cli.sources import Source, reads_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +42,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@reads_ledger
 def frontier(
     source: Source,
     statements: LimitsFrom = None,
@@ -60,14 +52,8 @@ def frontier(
     out: Out = None,
     settings: File = None,
     labels: Labels = None,
-    table: InTable = None,
-    schema: InSchema = None,
-    profile: Profile = None,
-    as_of: AsOf = None,
-    currency: Currency = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    date_format: DateFormat = None,
+    *,
+    reading: dict[str, Any],
     markup: Markup = None,
     funding_rate: FundingRate = None,
     period: PeriodOf = None,
@@ -86,7 +72,7 @@ def frontier(
     chosen = _settings(
         settings,
         labels,
-        ledger_options(profile, as_of, currency, separator, decimal, date_format, table, schema),
+        reading,
         _returns(markup, funding_rate, period),
         _model(budget, intervals, good_from, targets, outside, smoothing, classes)
         | {"min_return": min_return},
@@ -99,6 +85,7 @@ def frontier(
 
 
 @app.command()
+@reads_ledger
 def backtest(
     source: Source,
     statements: LimitsFrom = None,
@@ -108,14 +95,8 @@ def backtest(
     budget: Budget = None,
     out: Out = None,
     settings: File = None,
-    table: InTable = None,
-    schema: InSchema = None,
-    profile: Profile = None,
-    as_of: AsOf = None,
-    currency: Currency = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    date_format: DateFormat = None,
+    *,
+    reading: dict[str, Any],
     markup: Markup = None,
     funding_rate: FundingRate = None,
     period: PeriodOf = None,
@@ -134,7 +115,7 @@ def backtest(
     chosen = _settings(
         settings,
         None,
-        ledger_options(profile, as_of, currency, separator, decimal, date_format, table, schema),
+        reading,
         _returns(markup, funding_rate, period),
         _model(budget, intervals, good_from, targets, outside, smoothing, classes)
         | {"min_return": min_return},

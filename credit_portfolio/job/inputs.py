@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from credit_portfolio.book import CLASS
-from credit_portfolio.errors import DataError, ModelError
+from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
 from credit_portfolio.job.labels import labels_of
 from credit_portfolio.job.record import fingerprint, stage
-from credit_portfolio.ledger.profiles import Sides
+from credit_portfolio.ledger.entries import POSITION_COLUMNS
+from credit_portfolio.ledger.opening import open_entries
+from credit_portfolio.ledger.profiles import ENTRY_PROFILES, Sides, settlement_profile
 from credit_portfolio.ledger.repairs import Repairs, Terms
+from credit_portfolio.ledger.schema import PROFILES, plain
 from credit_portfolio.ledger.source import open_ledger
 from credit_portfolio.limits import (
     WORKING_ASSET_TABLE,
@@ -29,18 +32,20 @@ from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
 from credit_portfolio.settings import TermSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from credit_portfolio.evaluation.intervals import ReturnIntervals
     from credit_portfolio.job.record import Path_, Progress, Record
+    from credit_portfolio.ledger.profiles import EntryProfile
     from credit_portfolio.ledger.source import Ledger
     from credit_portfolio.limits import Statements
-    from credit_portfolio.settings import RepairSettings, Settings
+    from credit_portfolio.settings import LedgerSettings, RepairSettings, Settings
 
 _LIMIT_TABLES = {
     "encyclopaedia": WORKING_ASSET_TABLE,
     "system": WORKING_ASSET_TABLE_OF_SYSTEM,
 }
+_OF_ENTRIES = ("write_offs", "links", "groups", "settlement")  # settings of ledgers of entries
 LIMIT_MONEY = ("limit", "working_capital", "net_worth", "working_assets")
 """Columns of the limits that are amounts of money."""
 
@@ -86,9 +91,7 @@ def read_inputs(
     with stage("reading the ledger", record, progress):
         record.inputs.append(fingerprint(invoices))
         ledger = read_ledger(invoices, settings)
-        for further in (settings.labels.file, rates_file(settings)):
-            if further is not None:
-                record.inputs.append(fingerprint(further))
+        record.inputs += [fingerprint(file) for file in further_files(settings)]
         labels = labels_of(ledger, settings)
     with stage("building the return panel", record, progress):
         panel = panel_of(ledger, settings)
@@ -103,29 +106,90 @@ def read_inputs(
     return Inputs(ledger, panel, sheets, limits, labels, model)
 
 
-def read_ledger(invoices: Path_, settings: Settings) -> Ledger:
-    """Open the ledger as the settings say."""
+def read_ledger(source: Path_, settings: Settings, keep: Sequence[str] = ()) -> Ledger:
+    """Open the ledger as the settings say: of invoices, or of entries where the profile is of such.
+
+    ``keep`` names columns that will be asked for. A ledger of invoices has every further column;
+    one of entries has those that it is told to keep.
+
+    Raises
+    ------
+    ModelError
+        For a profile that is not known, or settings that mean nothing for it.
+    """
     s = settings.ledger
+    if s.profile in ENTRY_PROFILES:
+        return _open_entries(source, s, keep)
+    if s.profile is not None and s.profile not in PROFILES:
+        known = [*PROFILES, *ENTRY_PROFILES]
+        raise ModelError(
+            f"profile {s.profile!r} is not known; expected one of {listing(known, 20)}."
+            f"{did_you_mean(s.profile, known)}"
+        )
+    idle = [name for name in _OF_ENTRIES if getattr(s, name) is not None]
+    if idle:
+        raise ModelError(
+            f"{listing(idle)} mean nothing for a ledger with one row an invoice; leave them out, "
+            f"or give a profile of entries: {listing(ENTRY_PROFILES, 20)}"
+        )
     if s.columns is not None and s.profile is not None:
         raise ModelError("the settings give both a profile and columns; leave one of them out")
     return open_ledger(
-        invoices,
+        source,
         profile=s.columns if s.columns is not None else s.profile,
-        as_of=s.as_of,
-        table=s.table,
-        schema=s.schema,
-        currency=s.currency,
-        separator=s.separator,
-        decimal=s.decimal,
-        date_format=s.date_format,
-        repairs=None if s.repairs is None else _repairs(s.repairs),
+        **_as_both_open(s),
     )
 
 
-def rates_file(settings: Settings) -> str | None:
-    """Return the file of exchange rates, where there is one."""
-    repairs = settings.ledger.repairs
-    return None if repairs is None else repairs.rates
+def _open_entries(source: Path_, s: LedgerSettings, keep: Sequence[str]) -> Ledger:
+    kept = [name for name in keep if plain(name) not in POSITION_COLUMNS]
+    return open_entries(
+        source,
+        profile=_entry_profile(s),
+        write_offs=s.write_offs,
+        links=s.links,
+        groups=list(dict.fromkeys([*(s.groups or ()), *kept])),
+        **_as_both_open(s),
+    )
+
+
+def _entry_profile(s: LedgerSettings) -> str | EntryProfile | dict[str, str] | None:
+    """Return the profile of entries that the settings name, with columns and codes of their own."""
+    if s.settlement is not None and s.profile != "settlement_code":
+        raise ModelError(
+            f"settlement means nothing for the profile {s.profile!r}; leave it out, or give the "
+            "profile 'settlement_code'"
+        )
+    if s.settlement is not None:
+        return settlement_profile(s.settlement.codes, s.settlement.column, s.columns)
+    if s.columns is not None and s.profile != "entries":
+        raise ModelError(
+            f"the settings give both the profile {s.profile!r} and columns; leave the columns "
+            "out, or give the profile 'entries', whose columns may be called otherwise"
+        )
+    return s.profile if s.columns is None else s.columns
+
+
+def _as_both_open(s: LedgerSettings) -> dict[str, Any]:
+    """Return the settings that ledgers of both shapes take."""
+    return {
+        "as_of": s.as_of,
+        "table": s.table,
+        "schema": s.schema,
+        "currency": s.currency,
+        "separator": s.separator,
+        "decimal": s.decimal,
+        "date_format": s.date_format,
+        "repairs": None if s.repairs is None else _repairs(s.repairs),
+    }
+
+
+def further_files(settings: Settings) -> list[str]:
+    """Return the files that are read beside the ledger and the statements."""
+    s = settings.ledger
+    rates = None if s.repairs is None else s.repairs.rates
+    links = None if s.table is not None else s.links  # then it is another table
+    return [file for file in (settings.labels.file, links, rates) if file is not None]
 
 
 def _repairs(s: RepairSettings) -> Repairs:

@@ -175,8 +175,9 @@ def open_entries(
     write_offs : mapping or ``"none"``, optional
         Where the profile cannot tell a write-off from a payment: source column -> texts that say
         so; or ``"none"``, which says that the source holds none.
-    links : frame, path or table of Ibis, optional
+    links : frame, path, table of Ibis or str, optional
         The second table of a profile with matching ``"links"``; of the same kind as the source.
+        Beside a ``table`` of a database: the name of another one there.
     groups : sequence of str
         Columns of the source to keep with each invoice.
     table, schema, separator, decimal, memory_limit, temp_directory
@@ -233,9 +234,12 @@ def open_entries(
     place = sources.Place(table, schema, separator, memory_limit, temp_directory)
     with place.kept_if_opened():
         second, engine = None, None
-        if links is not None:
+        named = isinstance(links, str) and (engines.is_url(source) or place.table is not None)
+        if links is not None and not named:
             second, engine = _links(links, source, chosen, place)
         raw = _bring(source, chosen, place, engine)
+        if named:
+            second = _read_links(_beside(raw, links, place), chosen)
         job = _Job(raw, chosen, tuple(groups), decimal, asked, sources.today(), repairs)
         return job.ledger(day, second)
 
@@ -305,7 +309,7 @@ def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:
 def _links(
     links: Any, source: Any, profile: EntryProfile, place: sources.Place
 ) -> tuple[Table, Any]:
-    """Return the second table, read, and the embedded engine that it is in, if in one.
+    """Return the second table of frames, files or Ibis, and the embedded engine that it is in.
 
     Raises
     ------
@@ -314,12 +318,26 @@ def _links(
     DataError
         When a column is missing.
     """
-    if engines.is_table(links) != engines.is_table(source) or engines.is_url(source):
+    apart = engines.is_table(links) != engines.is_table(source)
+    if apart or engines.is_url(source) or sources.is_duckdb_file(source):
         raise ModelError(
-            "the two tables are not in one place; expected two frames or files, or two tables of "
-            "Ibis of one connection: pass source= and links= as such"
+            "the two tables are not in one place; expected two frames or files, two tables of Ibis "
+            "of one connection, or the name of a table of the same database: pass links= as such"
         )
-    parts = EntryProfile(
+    raw = _bring(links, _face_of_links(profile), place)
+    return _read_links(raw, profile), raw.engine
+
+
+def _beside(raw: sources.Raw, name: Any, place: sources.Place) -> sources.Raw:
+    """Return another table of the database that a table has been brought from."""
+    engine = raw.table.get_backend() if raw.engine is None else raw.engine
+    found = engines.table_named(engine, name, place.schema, "the database of the entries")
+    return sources.of_database(found, f"table {name!r}", name, raw.engine)
+
+
+def _face_of_links(profile: EntryProfile) -> EntryProfile:
+    """Return a profile that has the columns of the second table for its own."""
+    return EntryProfile(
         f"{profile.name}, second table",
         {
             "customer_id": profile.links["credit_id"],
@@ -332,16 +350,20 @@ def _links(
         matching="row",
         date_formats=profile.date_formats,
     )
-    raw = _bring(links, parts, place)
-    found = _match(parts, raw.incoming)
+
+
+def _read_links(raw: sources.Raw, profile: EntryProfile) -> Table:
+    """Return the second table, its days and money read."""
+    found = _match(_face_of_links(profile), raw.incoming)
     t = _with_rows(raw)
     columns = {name: t[f"c{found[source]}"] for name, source in profile.links.items()}
-    marks = decimal_marks(raw.table, {"amount": columns["link_amount"]}, None, raw.incoming)
+    written = raw.table[f"c{found[profile.links['link_amount']]}"]
+    marks = decimal_marks(raw.table, {"amount": written}, None, raw.incoming)
     cells = _Cells(profile, marks, raw.incoming.where, None, sources.today())
     fields = {name: text_of(columns[name], profile, name) for name in ("credit_id", "debit_id")}
     fields["link_date"] = cells.day(columns["link_date"], "link_date")[0]
     fields["link_amount"] = cells.money(columns["link_amount"], "link_amount")[0]
-    return raw.keep("links", t.select("row", **fields)), raw.engine
+    return raw.keep("links", t.select("row", **fields))
 
 
 class _Keeper:
@@ -572,8 +594,8 @@ class _Job:
             )
             raise DataError(
                 f"none of the {quality.rows_read:,} entries of {quality.source} is an acceptable "
-                f"invoice ({counts or 'no row is an invoice'}); expected at least one: see "
-                "`failures` for every rejected one",
+                f"invoice ({counts or 'no row is an invoice'}); expected at least one: the error's "
+                "failures hold every rejected one",
                 quality.rejected,
             )
         if day is None and days["first"] > self.today:

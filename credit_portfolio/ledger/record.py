@@ -267,7 +267,8 @@ def one_currency(sums: Sums, rejected: pd.DataFrame, incoming: Incoming, label: 
         place = f"row {rejected['row'][0]}: " if "row" in rejected else ""
         raise DataError(
             f"none of the {incoming.rows:,} rows of {incoming.where} is acceptable ({counts}); "
-            f"expected at least one; {place}{rejected['reason'][0]}: see `failures` for every row",
+            f"expected at least one; {place}{rejected['reason'][0]}: the error's "
+            "failures hold every row",
             rejected,
         )
     if len(table) > 1:

@@ -190,7 +190,8 @@ def resolve_profile(
         if profile not in PROFILES:
             raise ModelError(
                 f"profile {profile!r} is not known; expected one of {listing(PROFILES, 20)}, a "
-                f"Profile, or a mapping.{did_you_mean(profile, PROFILES)}"
+                f"Profile, or a mapping; open_entries has those of systems that keep entries."
+                f"{did_you_mean(profile, PROFILES)}"
             )
         chosen = PROFILES[profile]
     elif isinstance(profile, Mapping):

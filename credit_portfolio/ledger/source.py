@@ -315,21 +315,21 @@ def bring(source: Any, profile: Profile, place: Place) -> Raw:
     if engines.is_table(source):
         where = "the Ibis table"
         place.refuse(where, "table", "schema", "separator", "memory_limit", "temp_directory")
-        return _of_database(source, where, "")
+        return of_database(source, where, "")
     if engines.is_url(source):
         where = "a connection URL"
         place.refuse(where, "separator", "memory_limit", "temp_directory")
         name = place.name(where)
         engine, label = engines.connect(source)
         found = engines.table_named(engine, name, place.schema, label)
-        return _of_database(found, f"table {name!r} of {label}", name)
+        return of_database(found, f"table {name!r} of {label}", name)
     if is_duckdb_file(source):
         where = f"file {str(source)!r}"
         place.refuse(where, "separator")
         name = place.name(where)
         engine = place.engine(Path(source))
         found = engines.table_named(engine, name, place.schema, where)
-        return _of_database(found, f"table {name!r} of {where}", Path(source).name, engine)
+        return of_database(found, f"table {name!r} of {where}", Path(source).name, engine)
     place.refuse("a frame or a file of rows", "table", "schema")
     with reading(source, profile, place.separator) as incoming:
         engine = place.engine()
@@ -347,7 +347,8 @@ def is_duckdb_file(source: Any) -> bool:
         return file.read(12)[8:] == b"DUCK"
 
 
-def _of_database(found: Table, where: str, name: str, engine: Any = None) -> Raw:
+def of_database(found: Table, where: str, name: str, engine: Any = None) -> Raw:
+    """Return the rows of a table where they are; ``engine`` is our own, if it is one of those."""
     incoming = Incoming(where, list(found.columns), iter(()), ["table of a database"])
     incoming.file_name = name
     cells = {f"c{index}": as_written(found[column]) for index, column in enumerate(found.columns)}

@@ -3,6 +3,7 @@
 ::
 
     [ledger]     profile, columns, as_of, table, schema, currency, separator, decimal, date_format,
+                 write_offs, links, groups, settlement = {codes, column},
                  repairs = {terms, terms_column, terms_codes, rates, max_rate_age_days,
                  same_customer, vat_rate, vat_column, vat_codes, sides, set_apart, netted,
                  hold_out_disputed}
@@ -41,6 +42,7 @@ from credit_portfolio.settings.tables import (
     ProvisionSettings,
     RepairSettings,
     ReturnSettings,
+    SettlementSettings,
     SideSettings,
     StatementSettings,
     TermSettings,
@@ -65,6 +67,7 @@ __all__ = [
     "RepairSettings",
     "ReturnSettings",
     "Settings",
+    "SettlementSettings",
     "SideSettings",
     "StatementSettings",
     "TermSettings",
@@ -76,7 +79,7 @@ _EDGES_OF_MARKUP = (0.0, 0.6, 0.8, 0.94, 1.0)
 _GOOD_FROM = 3
 _INTERVALS = 5
 # Files that a settings file names, by table: they are found from where that file stands.
-_FILES = (("labels", "file"), ("ledger", "repairs", "rates"))
+_FILES = (("labels", "file"), ("ledger", "links"), ("ledger", "repairs", "rates"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,9 @@ class Settings:
             table: Any = content
             for name in tables:
                 table = table.get(name) if isinstance(table, dict) else None
-            if isinstance(table, dict) and isinstance(table.get(key), str):
+            if not isinstance(table, dict) or (key == "links" and "table" in table):
+                continue  # what is linked is a table beside that one, and no file
+            if isinstance(table.get(key), str):
                 table[key] = str(Path(path).parent / table[key])
         return cls.from_mapping(content, str(path))
 

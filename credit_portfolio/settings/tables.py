@@ -57,8 +57,19 @@ class RepairSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SettlementSettings:
+    """The codes of a settlement-code ledger; see ``settlement_profile``."""
+
+    codes: dict[str, list[str]]
+    column: str = "settlement_code"
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """How the invoices are read; see ``open_ledger``."""
+    """How the ledger is read; see ``open_ledger``, and ``open_entries`` for profiles of entries.
+
+    ``links`` is a file, or with ``table`` the name of another table beside it.
+    """
 
     profile: str | None = None
     columns: dict[str, str] | None = None
@@ -69,6 +80,10 @@ class LedgerSettings:
     separator: str | None = None
     decimal: str | None = None
     date_format: str | None = None
+    write_offs: dict[str, list[str]] | Literal["none"] | None = None
+    links: str | None = None
+    groups: list[str] | None = None
+    settlement: SettlementSettings | None = None
     repairs: RepairSettings | None = None
 
     def __post_init__(self) -> None:

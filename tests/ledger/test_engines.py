@@ -766,3 +766,55 @@ def test_entries_that_cannot_be_opened_leave_no_folder_for_spilling(tmp_path) ->
     with pytest.raises(DataError):
         open_entries(frame.assign(due_date=""), temp_directory=spill)
     assert list(spill.iterdir()) == []
+
+
+ODOO_LINES = pd.DataFrame(
+    [
+        ("1", "INV/1", "out_invoice", "1", "7", "2024-01-05", "2024-02-04", "1000.00"),
+        ("2", "INV/2", "out_invoice", "1", "7", "2024-01-20", "2024-02-19", "300.00"),
+        ("3", "BNK/1", "entry", "5", "7", "2024-01-10", None, "-1100.00"),
+        ("4", "MISC/1", "entry", "9", "7", "2024-06-01", None, "-150.00"),
+    ],
+    columns=[
+        "id",
+        "move_name",
+        "move_type",
+        "journal_id",
+        "partner_id",
+        "date",
+        "date_maturity",
+        "balance",
+    ],
+)
+ODOO_LINKS = pd.DataFrame(
+    [
+        ("1", "3", "1000.00", "2024-01-10"),
+        ("2", "3", "100.00", "2024-01-20"),
+        ("2", "4", "150.00", "2024-06-01"),
+    ],
+    columns=["debit_move_id", "credit_move_id", "amount", "max_date"],
+)
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "text"])
+@pytest.mark.parametrize("engine", ["postgres", "duckdb file"])
+def test_the_second_table_of_entries_may_stand_beside_the_first(engine, typed, request, tmp_path):
+    told = {"write_offs": {"journal_id": ("9",)}, "as_of": "2024-06-30"}
+    expected = open_entries(ODOO_LINES, "odoo", links=ODOO_LINKS, **told).to_frame()
+    money, link = ({"balance": "numeric(18,4)"}, {"amount": "numeric(18,4)"}) if typed else ({}, {})
+    tables = {"lines": (ODOO_LINES, money), "matched": (ODOO_LINKS, link)}
+    if engine == "postgres":
+        for name, (frame, types) in tables.items():
+            put_into_postgres(request.getfixturevalue("postgres"), frame, types, name)
+        source: object = request.getfixturevalue("server")
+    else:
+        source = tmp_path / "odoo.duckdb"
+        with duckdb.connect(str(source)) as con:
+            for name, (frame, types) in tables.items():
+                con.register("frame", frame.astype(object))
+                cells = [f'CAST("{c}" AS {types.get(c, "text")}) AS "{c}"' for c in frame]
+                con.execute(f"CREATE TABLE {name} AS SELECT {', '.join(cells)} FROM frame")
+    found = open_entries(source, "odoo", table="lines", links="matched", **told)
+    pd.testing.assert_frame_equal(found.to_frame(), expected, check_dtype=False)
+    with pytest.raises(DataError, match=r"no table 'mathced'.*Did you mean 'matched'"):
+        open_entries(source, "odoo", table="lines", links="mathced", **told)

@@ -1,0 +1,140 @@
+"""The options that say which ledger a command looks at and how it is read: the same for all."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from credit_portfolio.errors import ModelError
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Invoices or entries: CSV (.gz too), Parquet or a folder of it; DuckDB file or URL "
+        "with --table.",
+    ),
+]
+_InTable = Annotated[str | None, typer.Option("--table", help="Table or view of the database.")]
+_InSchema = Annotated[str | None, typer.Option("--schema", help="Where in it the table is.")]
+_Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Invoices: canonical, ibm. Entries: entries, sap, sap_document_currency, erpnext, "
+        "odoo, highradius, settlement_code."
+    ),
+]
+AsOf = Annotated[str | None, typer.Option(help="Day of the picture, YYYY-MM-DD.")]
+_Currency = Annotated[str | None, typer.Option(help="Take only the rows of this currency.")]
+Separator = Annotated[str | None, typer.Option(help="Column separator of the CSV.")]
+Decimal = Annotated[str | None, typer.Option(help="Decimal mark of the CSV: . or ,")]
+DateFormat = Annotated[str | None, typer.Option(help="Format of dates, as %d.%m.%Y.")]
+_WriteOffs = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=TEXT,…",
+        help="Entries that are write-offs, where the profile cannot tell; or: none. Can be "
+        "repeated.",
+    ),
+]
+_Links = Annotated[
+    str | None,
+    typer.Option(help="Second table of the entries, as odoo has: a file, or beside --table."),
+]
+_Groups = Annotated[
+    str | None, typer.Option(help="Columns of the entries to keep with each invoice: region,branch")
+]
+
+
+def ledger_options(
+    *,
+    table: _InTable = None,
+    schema: _InSchema = None,
+    profile: _Profile = None,
+    as_of: AsOf = None,
+    currency: _Currency = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    date_format: DateFormat = None,
+    write_offs: _WriteOffs = None,
+    links: _Links = None,
+    groups: _Groups = None,
+) -> dict[str, Any]:
+    """Return the options that say how a ledger is read, as the settings name them."""
+    return {
+        "table": table,
+        "schema": schema,
+        "profile": profile,
+        "as_of": as_of,
+        "currency": currency,
+        "separator": separator,
+        "decimal": decimal,
+        "date_format": date_format,
+        "write_offs": _write_offs(write_offs),
+        "links": links,
+        "groups": None if groups is None else [name.strip() for name in groups.split(",")],
+    }
+
+
+_OPTIONS = inspect.signature(ledger_options, eval_str=True).parameters
+
+
+def reads_ledger(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options of :func:`ledger_options` for its parameter ``reading``."""
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        options = {name: given.pop(name) for name in _OPTIONS}
+        command(**given, reading=ledger_options(**options))
+
+    parameters = [
+        parameter
+        for name, one in own.parameters.items()
+        for parameter in (_OPTIONS.values() if name == "reading" else [one])
+    ]
+    told: Any = run
+    told.__signature__ = own.replace(parameters=parameters)
+    told.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
+    return run
+
+
+_SHAPES = {"write_offs": " COLUMN=TEXT,… or none"}  # of options that are written otherwise
+
+
+def options_of(message: str) -> str:
+    """Say which options of the command line a message of the library means.
+
+    >>> options_of("pass date_format=, or decimal='.'"), options_of("mend the file")
+    ('on the command line: --decimal, --date-format', '')
+    """
+    named = [name for name in _OPTIONS if re.search(rf"\b{name}=", message)]
+    shown = ", ".join(f"--{name.replace('_', '-')}{_SHAPES.get(name, '')}" for name in named)
+    if "repairs=" in message:
+        shown = f"{shown}, and " if shown else shown
+        shown += "[ledger.repairs] in the file of --settings"
+    return f"on the command line: {shown}" if shown else ""
+
+
+def _write_offs(given: list[str] | None) -> str | dict[str, list[str]] | None:
+    """Read where write-offs are told: columns with their texts, or that there are none."""
+    if not given:
+        return None
+    if given == ["none"]:
+        return "none"
+    found: dict[str, list[str]] = {}
+    for option in given:
+        column, equals, texts = option.partition("=")
+        words = [text.strip() for text in texts.split(",")]
+        if not (equals and column.strip() and all(words)):
+            raise ModelError(
+                f"--write-offs is {option!r}; expected a column and the texts that say write-off, "
+                "as RSTGR=WOF,WOG, or none alone where the source has none"
+            )
+        found.setdefault(column.strip(), []).extend(words)
+    return found
