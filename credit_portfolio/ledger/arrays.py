@@ -27,6 +27,8 @@ TOO_LARGE = 10**MONEY_DIGITS
 _EPOCH = datetime.date(1970, 1, 1)
 _WHOLE = 2**63  # from here on a sum does not fit into 64 bits
 _HALF = 2**31
+_HALF_A_UNIT = 0.5
+_EXACT = 2**53  # whole numbers up to here are floats too
 
 
 def days(column: Any) -> NDArray[np.int32]:
@@ -52,30 +54,69 @@ def day_number(day: datetime.date) -> int:
 class Money(NamedTuple):
     """Money of a column in its smallest units, and how small and large it gets.
 
-    Where it gets to :data:`TOO_LARGE` the units do not fit and mean nothing.
+    Where it gets to :data:`TOO_LARGE` the units do not fit and mean nothing. ``blank`` and
+    ``rounded`` tell the cells that say nothing, which come to 0, and those of binary floats that
+    are not a whole number of units; None for none.
     """
 
     units: Units
     least: int
     most: int
+    blank: NDArray[np.bool_] | None = None
+    rounded: NDArray[np.bool_] | None = None
 
 
 def money(column: Any) -> Money:
-    """Return money, exact decimals of at most 18 digits, in its smallest units, 0 where blank.
+    """Return money, exact decimals of at most 18 digits or binary floats, in its smallest units.
 
     >>> from decimal import Decimal
     >>> import pyarrow
     >>> money(pyarrow.array([Decimal("1.5"), None], pyarrow.decimal128(18, 4))).units
     array([15000,     0])
+    >>> money(pyarrow.array([1.5, None, 0.00005])).units
+    array([15000,     0,     1])
     """
+    if str(column.type) == "double":
+        return _of_floats(column)
     # Of the two halves of 128 bits the lower one has it all, sign included.
     both = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)
-    figures = np.where(given(column), both[::2], 0) if column.null_count else both[::2].copy()
+    blank = ~given(column) if column.null_count else None
+    figures = both[::2].copy() if blank is None else np.where(blank, 0, both[::2])
     scale = 10 ** (MONEY_PLACES - column.type.scale)
     least, most = (int(figures.min()), int(figures.max())) if len(figures) else (0, 0)
     if scale > 1:
         figures *= scale
-    return Money(figures, least * scale, most * scale)
+    return Money(figures, least * scale, most * scale, blank)
+
+
+def _of_floats(column: Any) -> Money:
+    """Round to units, halves up, by the same arithmetic as expressions of an engine do."""
+    values = np.frombuffer(column.buffers()[1], np.float64, len(column), 8 * column.offset)
+    blank = np.isnan(values)
+    if column.null_count:
+        blank |= ~given(column)
+    near = ~blank & (np.abs(values) < TOO_LARGE // UNITS)
+    scaled = np.where(near, values, 0.0) * UNITS
+    down = np.floor(scaled)
+    units = down.astype(np.int64) + (scaled - down >= _HALF_A_UNIT)
+    least, most = (int(units.min()), int(units.max())) if len(units) else (0, 0)
+    if np.count_nonzero(near) + np.count_nonzero(blank) < len(values):
+        most = TOO_LARGE  # or without end
+    rounded = near & (_as_floats(units) != values)
+    return Money(
+        units, least, most, blank if blank.any() else None, rounded if rounded.any() else None
+    )
+
+
+def _as_floats(units: Units) -> NDArray[np.float64]:
+    """Return units as money in floats, as DuckDB makes them of decimals."""
+    found: NDArray[np.float64] = units / UNITS
+    large = np.abs(units) > _EXACT
+    if large.any():
+        some = units[large]
+        whole = np.where(some < 0, -(-some // UNITS), some // UNITS)  # towards zero
+        found[large] = whole + (some - whole * UNITS) / UNITS
+    return found
 
 
 def given(column: Any) -> NDArray[np.bool_]:

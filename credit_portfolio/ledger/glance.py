@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,11 @@ from credit_portfolio.ledger.arrays import (
     days,
     exact_sum,
     flags,
-    given,
     in_money,
     money,
     parts_on,
 )
-from credit_portfolio.ledger.parsing import exact_money, maybe_loose, plausible_days
+from credit_portfolio.ledger.parsing import maybe_loose, plain_money, plausible_days
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.quality import RULE
 from credit_portfolio.ledger.record import Sums, day_numbers
@@ -60,6 +59,26 @@ _BY_FORM = (
 _BY_MONEY = ("amount_not_a_number", "too_many_decimals", "amount_too_large")
 
 
+@dataclass(eq=False, slots=True)
+class Tally:
+    """What rows come to, so far: numbers of rows by name, money in units, and days.
+
+    ``counted`` has the names that :class:`~credit_portfolio.ledger.record.Sums` has.
+    """
+
+    today: int
+    day: int | None
+    counted: Counter[str] = field(default_factory=lambda: Counter(rows=0, amount=0))
+    first: int = NEVER
+    last: int = -NEVER
+    settled: int = -NEVER
+
+    @classmethod
+    def on(cls, today: datetime.date, day: datetime.date | None) -> Tally:
+        """Return a tally of no rows."""
+        return cls(day_number(today), None if day is None else day_number(day))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Glance:
     """What one look at all rows has found.
@@ -70,40 +89,26 @@ class Glance:
         Rules that some row may break; no other is broken.
     loose : bool
         Whether an invoice id may be blank or have space around it.
-    in_full : bool
-        Whether some row has a settled date and no settled amount.
-    sums : Sums
-        As :func:`~credit_portfolio.ledger.record.summary` counts them; right where no rule is
-        broken.
+    tally : Tally
+        What all rows come to, of whatever they may break; without meaning where money is too large.
     keys : ndarray of int64, optional
         The number of each row's invoice id; None where there are too many rows.
     """
 
     suspected: frozenset[str]
     loose: bool
-    in_full: bool
-    sums: Sums
+    tally: Tally
     keys: NDArray[np.int64] | None
 
-
-@dataclass(eq=False, slots=True)
-class _Seen:
-    """What has been counted so far: rows, and money in units."""
-
-    today: int
-    day: int | None
-    plausible: tuple[int, int]
-    counted: Counter[str] = field(default_factory=lambda: Counter(rows=0, amount=0))
-    suspected: set[str] = field(default_factory=set)
-    first: int = NEVER
-    last: int = -NEVER
-    settled: int = -NEVER
+    @property
+    def in_full(self) -> bool:
+        """Whether some row has a settled date and no settled amount."""
+        return self.tally.counted["settled_in_full_assumed_rows"] > 0
 
 
 def glance(
     parsed: Table,
     mapped: Mapping[str, int],
-    currency: str,
     today: datetime.date,
     day: datetime.date | None,
 ) -> Glance:
@@ -115,8 +120,6 @@ def glance(
         From ``parse``, ids taken as they are.
     mapped : mapping of str to int
         Position of each column in the source.
-    currency : str
-        Of all rows, or the one to keep.
     today : datetime.date
         What lies ahead, and which years are plausible.
     day : datetime.date, optional
@@ -129,29 +132,88 @@ def glance(
     """
     rows = int(frame_of(parsed.aggregate(n=parsed.count()))["n"].iloc[0])
     keys = np.empty(rows if rows <= engines.MOST_SORTED else 0, dtype=np.int64)
-    span = plausible_days(today)
-    seen = _Seen(
-        today=day_number(today),
-        day=None if day is None else day_number(day),
-        plausible=(day_number(span[0]), day_number(span[1])),
-    )
-    loose = False
+    first, last = plausible_days(today)
+    plausible = (day_number(first), day_number(last))
+    tally, suspected, loose = Tally.on(today, day), set[str](), False
     for batch in engines.batches(_asked(parsed, mapped), hashed=("invoice_id",)):
-        start, stop = seen.counted["rows"], seen.counted["rows"] + batch.num_rows
+        start, stop = tally.counted["rows"], tally.counted["rows"] + batch.num_rows
         _refuse_other(stop <= rows, rows)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         if len(keys):
             keys[start:stop] = columns["invoice_id"].to_numpy().view(np.int64)
         loose = loose or bool(flags(columns["loose"]).any())
-        _look(seen, columns)
-    _refuse_other(seen.counted["rows"] == rows, rows)
+        seen = _rows_of(columns)
+        suspected |= _suspected(columns, seen, plausible)
+        _add(tally, columns, seen)
+    _refuse_other(tally.counted["rows"] == rows, rows)
     return Glance(
-        suspected=frozenset(seen.suspected),
+        suspected=frozenset(suspected),
         loose=loose,
-        in_full=seen.counted["settled_in_full_assumed_rows"] > 0,
-        sums=_sums(seen, currency),
+        tally=tally,
         keys=keys if len(keys) == rows else None,
     )
+
+
+def without(
+    seen: Tally,
+    rejected: Iterable[Table],
+    accepted: Table,
+    mapped: Mapping[str, int],
+    today: datetime.date,
+    day: datetime.date | None,
+) -> Tally:
+    """Return what is left of a tally of all rows without those that are rejected.
+
+    Each row comes to whole numbers of its own, so the difference is exact, and takes as long as
+    the few rejected rows do. Only the first and last days have to be looked for again, and only
+    where a rejected row may have set them.
+
+    Parameters
+    ----------
+    seen : Tally
+        Of all rows.
+    rejected : iterable of table expressions
+        Parsed or judged rows, each rejected one once.
+    accepted : table expression
+        All others.
+    mapped, today, day
+        As :func:`glance` takes them.
+    """
+    less = Tally.on(today, day)
+    for table in rejected:
+        for batch in engines.batches(_asked(_as_given(table), mapped), hashed=("invoice_id",)):
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            _add(less, columns, _rows_of(columns))
+    left = Counter(seen.counted)
+    left.subtract(less.counted)
+    kept = replace(seen, counted=left)
+    outermost = less.first <= seen.first or less.last >= seen.last or less.settled >= seen.settled
+    if outermost and left["rows"]:
+        kept.first, kept.last, kept.settled = _outermost(accepted, today)
+    return kept
+
+
+def _as_given(table: Table) -> Table:
+    """Return rows as they were parsed: judging fills in what a settlement in full comes to."""
+    if "in_full" not in table.columns:
+        return table
+    return table.mutate(settled_amount=(~table.in_full).ifelse(table.settled_amount, None))
+
+
+def _outermost(accepted: Table, today: datetime.date) -> tuple[int, int, int]:
+    """Return the first and last day of invoices and the last settlement, up to today."""
+    dated, settled = accepted.invoice_date, accepted.settled_date
+    found = frame_of(
+        accepted.aggregate(
+            first=dated.min(),
+            last=dated.max(where=dated <= today),
+            settled=settled.max(where=settled <= today),
+        )
+    ).iloc[0]
+    last, paid = (
+        -NEVER if pd.isna(found[name]) else day_number(found[name]) for name in ("last", "settled")
+    )
+    return day_number(found["first"]), last, paid
 
 
 def _refuse_other(same: bool, rows: int) -> None:
@@ -175,18 +237,17 @@ def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
 def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
     """Return what streams by: the number of the id, dates, money, and flags."""
     odd = parsed.settled_date.isnull() & ~parsed.settled_date_blank
-    exact = exact_money(parsed, mapped)
+    plain = plain_money(parsed, mapped)
     for name in ("settled_amount", "written_off_amount"):
-        if name not in exact:
+        if name not in plain:
             for fault in ("unreadable", "too_fine", "too_large"):
                 odd = odd | parsed[f"{name}_{fault}"]
     odd = odd | parsed.disputed.isnull() | ~parsed.currency_asked
     return parsed.select(
         "invoice_id",
         *DATES,
-        "rounded",
         "timed",
-        **{name: exact.get(name, parsed[name]) for name in MONEY},
+        **{name: plain.get(name, parsed[name]) for name in MONEY},
         nameless=parsed.invoice_id.isnull(),
         loose=maybe_loose(parsed.invoice_id).fill_null(False),
         odd=odd,
@@ -211,86 +272,94 @@ class _Rows:
     invoiced: Days
     due: Days
     settled: Days
-    never: NDArray[np.bool_]  # where there is no settled date
+    undated: NDArray[np.bool_]  # where there is no settled date
     amount: Units
     collected: Units
     lost: Units
-    largest: int  # of the amounts
+    given: tuple[Money, Money, Money]  # the three kinds of money of the whole batch
+
+    @property
+    def largest(self) -> int:
+        """What no money of these rows is beyond, nor what is left of an amount, in units."""
+        return 2 * max(max(figures.most, -figures.least) for figures in self.given)
 
     def where(self, kept: NDArray[np.bool_]) -> _Rows:
         """Return some of the rows."""
-        return _Rows(
-            self.invoiced[kept],
-            self.due[kept],
-            self.settled[kept],
-            self.never[kept],
-            self.amount[kept],
-            self.collected[kept],
-            self.lost[kept],
-            self.largest,
-        )
+        names = ("invoiced", "due", "settled", "undated", "amount", "collected", "lost")
+        return replace(self, **{name: getattr(self, name)[kept] for name in names})
+
+    def with_rest_paid(self, in_full: NDArray[np.bool_]) -> _Rows:
+        """Return the rows with all that was not lost collected where a row is settled in full."""
+        rest = np.where(in_full, self.amount - self.lost, self.collected)
+        return replace(self, collected=rest)
 
 
-def _look(seen: _Seen, columns: dict[str, Any]) -> None:
-    """Look at a batch: rules, findings, and what is known of a day."""
+def _rows_of(columns: dict[str, Any]) -> _Rows:
     invoiced, due, settled = (days(columns[name]) for name in DATES)
-    figures = [money(columns[name]) for name in MONEY]
-    amount, collected, lost = (figure.units for figure in figures)
-    never = settled == NEVER
-    rows = _Rows(invoiced, due, settled, never, amount, collected, lost, figures[0].most)
-    _suspect(seen, columns, rows, figures)
-    _find(seen, columns, rows)
-    if seen.day is not None:
-        _add_day(seen.counted, seen.day, rows)
+    amount, collected, lost = (money(columns[name]) for name in MONEY)
+    units = (amount.units, collected.units, lost.units)
+    return _Rows(invoiced, due, settled, settled == NEVER, *units, (amount, collected, lost))
 
 
-def _suspect(seen: _Seen, columns: dict[str, Any], rows: _Rows, figures: list[Money]) -> None:
-    """Note the rules that some row of the batch may break."""
-    first, last = seen.plausible
-    amount, collected, lost = figures
+def _suspected(columns: dict[str, Any], rows: _Rows, plausible: tuple[int, int]) -> set[str]:
+    """Return the rules that some row of the batch may break."""
+    first, last = plausible
     outside = min(rows.invoiced.min(), rows.due.min(), rows.settled.min()) < first
     outside = outside or max(rows.invoiced.max(), rows.due.max()) > last
-    never = columns["settled_date"].null_count
+    undated = columns["settled_date"].null_count
+    amount, collected, lost = rows.given
     broken = {
         "missing_invoice_id": flags(columns["nameless"]).any(),
         "unreadable_invoice_date": columns["invoice_date"].null_count,
         "unreadable_due_date": columns["due_date"].null_count,
-        "implausible_date": outside or np.count_nonzero(rows.settled > last) > never,
+        "implausible_date": outside or np.count_nonzero(rows.settled > last) > undated,
         "amount_not_positive": amount.least <= 0,
         "bad_settled_amount": collected.least < 0,
         "bad_written_off_amount": lost.least < 0,
-        "settled_amount_without_date": never and (rows.collected[rows.never] > 0).any(),
+        "settled_amount_without_date": undated and (rows.collected[rows.undated] > 0).any(),
         "settled_above_amount": (rows.collected + rows.lost > rows.amount).any(),
         "due_before_invoiced": (rows.due < rows.invoiced).any(),
         "settled_before_invoiced": (rows.settled < rows.invoiced).any(),
     }
-    seen.suspected.update(name for name, found in broken.items() if found)
-    large = any(max(-figure.least, figure.most) >= TOO_LARGE for figure in figures)
-    if large or columns["amount"].null_count:
-        seen.suspected.update(_BY_MONEY)
-    if flags(columns["odd"]).any():
-        seen.suspected.update(_BY_FORM)
+    found = {name for name, suspicious in broken.items() if suspicious}
+    too_large = rows.largest >= 2 * TOO_LARGE
+    if too_large or amount.blank is not None:
+        found.update(_BY_MONEY)
+    if too_large or flags(columns["odd"]).any():
+        found.update(_BY_FORM)
+    return found
 
 
-def _find(seen: _Seen, columns: dict[str, Any], rows: _Rows) -> None:
-    """Count rows, money and findings; money of rows settled in full is filled in."""
-    counted = seen.counted
+def _add(tally: Tally, columns: dict[str, Any], rows: _Rows) -> None:
+    """Count rows, money, findings, and what is known of the day."""
+    counted = tally.counted
     counted["rows"] += len(rows.amount)
     counted["amount"] += exact_sum(rows.amount, rows.largest)
-    seen.first = min(seen.first, int(rows.invoiced.min()))
-    seen.last, ahead = _latest(rows.invoiced, seen.today, seen.last)
-    seen.settled, later = _latest(rows.settled, seen.today, seen.settled)
-    if columns["settled_amount"].null_count:
-        in_full = ~given(columns["settled_amount"]) & ~rows.never
-        np.copyto(rows.collected, rows.amount - rows.lost, where=in_full)
-        _count(counted, "settled_in_full_assumed", in_full, rows.collected)
+    tally.first = min(tally.first, int(rows.invoiced.min()))
+    tally.last, ahead = _latest(rows.invoiced, tally.today, tally.last)
+    tally.settled, later = _latest(rows.settled, tally.today, tally.settled)
+    touched: dict[str, tuple[NDArray[np.bool_], Units]] = {
+        "time_of_day_dropped": (flags(columns["timed"]), rows.amount),
+    }
+    rounded = [figures.rounded for figures in rows.given if figures.rounded is not None]
+    if rounded:
+        touched["rounded_floats"] = np.logical_or.reduce(rounded), rows.amount
+    blank = rows.given[1].blank
+    if blank is not None:
+        in_full = blank & ~rows.undated
+        rows = rows.with_rest_paid(in_full)
+        touched["settled_in_full_assumed"] = in_full, rows.collected
     if columns["settled_date"].null_count:
-        _count(counted, "undated_write_off", rows.never & (rows.lost > 0), rows.lost)
+        touched["undated_write_off"] = rows.undated & (rows.lost > 0), rows.lost
     if ahead or later:
-        booked = (rows.invoiced > seen.today) | ((rows.settled > seen.today) & ~rows.never)
-        _count(counted, "dated_after_today", booked, rows.amount)
-    _count(counted, "rounded_floats", flags(columns["rounded"]), rows.amount)
-    _count(counted, "time_of_day_dropped", flags(columns["timed"]), rows.amount)
+        booked = (rows.invoiced > tally.today) | ((rows.settled > tally.today) & ~rows.undated)
+        touched["dated_after_today"] = booked, rows.amount
+    for name, (marked, figures) in touched.items():
+        if marked.any():
+            counted[f"{name}_rows"] += int(np.count_nonzero(marked))
+            counted[f"{name}_amount"] += exact_sum(figures[marked], rows.largest)
+    if tally.day is not None:
+        _add_day(counted, tally.day, rows)
 
 
 def _latest(dated: Days, today: int, before: int) -> tuple[int, bool]:
@@ -302,14 +371,6 @@ def _latest(dated: Days, today: int, before: int) -> tuple[int, bool]:
     return max(before, int(known.max())) if len(known) else before, True
 
 
-def _count(counted: Counter[str], name: str, touched: NDArray[np.bool_], money: Units) -> None:
-    """Count the rows of a finding and the money that goes with it."""
-    if touched.any():
-        some = money[touched]
-        counted[f"{name}_rows"] += len(some)
-        counted[f"{name}_amount"] += exact_sum(some, int(some.max()))
-
-
 def _add_day(counted: Counter[str], day: int, rows: _Rows) -> None:
     """Add up what was known on a day, as ``with_parts`` and ``day_expressions`` say it."""
     here = rows.invoiced <= day
@@ -318,7 +379,7 @@ def _add_day(counted: Counter[str], day: int, rows: _Rows) -> None:
     if not here.all():
         rows = rows.where(here)
     collected, lost = parts_on(day, rows.settled, rows.collected, rows.lost)
-    later = (rows.settled > day) & ~rows.never
+    later = (rows.settled > day) & ~rows.undated
     counted["day_invoices"] += len(rows.amount)
     counted["day_amount_money"] += exact_sum(rows.amount, rows.largest)
     counted["day_settled_after"] += int(np.count_nonzero(later))
@@ -332,18 +393,18 @@ def _add_day(counted: Counter[str], day: int, rows: _Rows) -> None:
 # --- what it comes to ---------------------------------------------------------------------------
 
 
-def _sums(seen: _Seen, currency: str) -> Sums:
-    """Return what was counted in the form of a summary by rule and currency."""
-    counted = dict(seen.counted)
+def sums_of(tally: Tally, currency: str) -> Sums:
+    """Return a tally of accepted rows as a summary by rule and currency; none for no rows."""
+    counted = dict(tally.counted)
     known = {name: value for name, value in counted.items() if name.startswith("day_")}
     row: dict[str, Any] = {"rule": "", "currency": currency, "blank": 0}
     row |= {"trimmed_ids_rows": 0, "trimmed_ids_amount": Decimal(0)}
-    row |= {"first": _date(seen.first), "last": _date(seen.last), "settled": _date(seen.settled)}
+    row |= {"first": _date(tally.first), "last": _date(tally.last), "settled": _date(tally.settled)}
     for name, value in counted.items():
         if name not in known:
             row[name] = in_money(value) if name.endswith("amount") else value
-    table = pd.DataFrame([row])
-    if seen.day is None:
+    table = pd.DataFrame([row] if counted["rows"] else [], columns=list(row))
+    if tally.day is None:
         return Sums(table, {})
     names = ["invoices", "amount_money", "settled_after", "settled_after_money", "still_open"]
     names += [

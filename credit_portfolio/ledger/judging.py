@@ -91,11 +91,11 @@ def doubled(
         return None
     clean = judged.filter(judged.rule == "")
     keyed = clean.mutate(key=clean.invoice_id.hash())
-    ids = _several(keyed.filter(suspects(keyed)).select("invoice_id"), "invoice_id", keep)
+    likely = keep("likely_copies", keyed.filter(suspects(keyed)).drop("key"))
+    ids = _several(likely.select("invoice_id"), "invoice_id", keep)
     if ids is None:
         return None
-    rows = clean.filter(ids(clean))
-    return Doubled(ids, keep("copies", _verdicts(rows, groups, places)))
+    return Doubled(ids, keep("copies", _verdicts(likely.filter(ids(likely)), groups, places)))
 
 
 def _suspects(
@@ -168,14 +168,9 @@ def accepted_rows(
     groups : mapping of str to int
         Name -> position of the grouping columns.
     """
-    sound = parsed
-    if "refused" not in parsed.columns:
-        for name in broken:
-            condition = RULE[name].broken
-            if condition is not None:
-                sound = sound.filter(~condition(sound).fill_null(False))
-    judged = judge(sound)
-    if "refused" in parsed.columns:
+    mended = "refused" in parsed.columns
+    judged = judge(parsed if mended else sound_of(parsed, broken))
+    if mended:
         judged = judged.filter(judged.rule == "")
     if copies is None:
         return _named(judged, groups)
@@ -189,32 +184,24 @@ def accepted_of(judged: Table, groups: Mapping[str, int]) -> Table:
     return _named(judged.filter(judged.rule == ""), groups)
 
 
-def sides(parsed: Table, broken: Collection[str], copies: Doubled | None) -> tuple[Table, Table]:
-    """Return judged rows that are accepted, and those that are not.
+def sound_of(parsed: Table, broken: Collection[str]) -> Table:
+    """Return the parsed rows that break none of some rules; the others are known to hold."""
+    for condition in _conditions(broken):
+        parsed = parsed.filter(~condition(parsed).fill_null(False))
+    return parsed
 
-    Parameters
-    ----------
-    parsed : table expression
-        From ``parse``.
-    broken : collection of str
-        The rules that some row breaks.
-    copies : Doubled, optional
-    """
-    sound, unsound = parsed, ibis.literal(False)
-    for name in broken:
-        condition = RULE[name].broken
-        if condition is not None:
-            sound = sound.filter(~condition(sound).fill_null(False))
-            unsound = unsound | condition(parsed).fill_null(False)
-    accepted, rejected = judge(sound), judge(parsed.filter(unsound))
-    if copies is None:
-        return accepted, rejected
-    columns = [name for name in accepted.columns if name != "rule"]
-    rows = copies.rows.select(*columns, "rule")
-    alone = accepted.filter(~copies.holds(accepted)).select(*columns, "rule")
-    accepted = alone.union(rows.filter(rows.rule == ""))
-    rejected = rejected.select(*columns, "rule").union(rows.filter(rows.rule != ""))
-    return accepted, rejected
+
+def unsound_of(parsed: Table, broken: Collection[str]) -> Table:
+    """Return the parsed rows that break one of some rules."""
+    unsound = ibis.literal(False)
+    for condition in _conditions(broken):
+        unsound = unsound | condition(parsed).fill_null(False)
+    return parsed.filter(unsound)
+
+
+def _conditions(broken: Collection[str]) -> list[Callable[[Table], Any]]:
+    conditions = [RULE[name].broken for name in broken]
+    return [condition for condition in conditions if condition is not None]
 
 
 def customer_codes(t: Table) -> Table:

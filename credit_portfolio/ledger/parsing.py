@@ -456,11 +456,11 @@ def _whole_money(column: Expression) -> tuple[Expression, Faults]:
     return value, Faults(column.isnull(), never, never, (~inside).fill_null(False))
 
 
-def exact_money(parsed: Table, mapped: Mapping[str, int]) -> dict[str, Expression]:
-    """Return the source's own columns of money, of those that are exact decimals of 64 bits.
+def plain_money(parsed: Table, mapped: Mapping[str, int]) -> dict[str, Expression]:
+    """Return the source's own columns of money that ``arrays.money`` reads: the engine need not.
 
-    Their figures may be blank and too large; nothing else can be wrong with them that their value
-    does not show.
+    They are exact decimals of 64 bits, with which nothing can be wrong that their value does not
+    show, and binary floats.
     """
     columns = {}
     for name in mapped.keys() & set(MONEY):
@@ -469,6 +469,8 @@ def exact_money(parsed: Table, mapped: Mapping[str, int]) -> dict[str, Expressio
         exact = kind.is_decimal() and kind.precision is not None and kind.scale is not None
         if exact and kind.precision <= MONEY_DIGITS and kind.scale <= MONEY_PLACES:
             columns[name] = source
+        elif kind.is_floating():
+            columns[name] = source.cast("float64")
     return columns
 
 

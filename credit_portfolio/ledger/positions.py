@@ -144,8 +144,8 @@ class Embedded:
     rows : table expression of Ibis
         The accepted rows of all days: customer_id, invoice_date, due_date, settled_date, amount,
         settled_amount, written_off_amount and the grouping columns. Money may be blank, which is
-        nothing, and is in exact decimals of at most 18 digits, as many behind the mark as the
-        source has.
+        nothing, and is in exact decimals of at most 18 digits, or in binary floats that are to be
+        rounded: ``arrays.money`` reads it.
     """
 
     customers: Table

@@ -98,15 +98,11 @@ def summary(judged: Table, today: datetime.date, day: datetime.date | None) -> S
     return _of_table(_asked(judged, ["rule", "currency"], today, day))
 
 
-def summary_of_sides(
-    accepted: Table, rejected: Table, today: datetime.date, day: datetime.date | None
-) -> Sums:
-    """Return the :func:`summary` of rows that are known to be accepted, and of the others.
-
-    Without a rule to tell for every row it takes half of the time.
-    """
-    taken = _asked(accepted, ["currency"], today, day).assign(rule="")
-    return _of_table(pd.concat([taken, summary(rejected, today, None).table], ignore_index=True))
+def with_rejected(accepted: Sums, rejected: Table, today: datetime.date) -> Sums:
+    """Return sums of accepted rows together with the :func:`summary` of judged rejected ones."""
+    tables = [accepted.table, summary(rejected, today, None).table]
+    joined = pd.concat([table for table in tables if len(table)])
+    return Sums(joined.sort_values(["rule", "currency"], ignore_index=True), accepted.day)
 
 
 def _asked(

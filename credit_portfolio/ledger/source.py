@@ -12,39 +12,22 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError
-from credit_portfolio.figures import Marks
 from credit_portfolio.ledger import engines
-from credit_portfolio.ledger.glance import broken_of, glance
-from credit_portfolio.ledger.judging import (
-    Doubled,
-    accepted_of,
-    accepted_rows,
-    customer_codes,
-    doubled,
-    judge,
-    sides,
-    with_copies,
-)
+from credit_portfolio.ledger.judging import customer_codes
 from credit_portfolio.ledger.mixed_dates import mixed_dates, with_doubt
 from credit_portfolio.ledger.parsing import (
-    IDS,
-    Known,
     currency_word,
     decimal_marks,
-    exact_money,
     is_text,
-    maybe_loose,
-    parse,
 )
 from credit_portfolio.ledger.positions import (
     Embedded,
@@ -55,32 +38,25 @@ from credit_portfolio.ledger.positions import (
 )
 from credit_portfolio.ledger.reading import Incoming, reading
 from credit_portfolio.ledger.record import (
-    Sums,
     day_or_latest,
     day_sums,
     one_currency,
     quality_record,
     rejected_rows,
-    summary,
-    summary_of_sides,
 )
 from credit_portfolio.ledger.repairs import (
     Repairs,
     ask_about,
     check_kind,
     refuse_without_rate,
-    repaired,
 )
 from credit_portfolio.ledger.schema import (
     DATES,
-    MONEY,
     Profile,
     match_columns,
     resolve_profile,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from credit_portfolio.ledger.verdicts import Case, verdict
 
 __all__ = ["Expression", "Ledger", "Profile", "Table", "open_ledger", "read_day"]
 
@@ -202,8 +178,9 @@ def _opened(
             "already: leave it out"
         )
     ask_about(list(groups), repairs, incoming.where)
-    job = _Job(raw, columns, mapped, groups, chosen, marks, asked, today(), repairs)
-    return job.ledger(day)
+    kept = _kept_currency(raw, columns, asked, repairs)
+    case = Case(raw, columns, mapped, groups, chosen, marks, asked, kept, today(), repairs)
+    return _ledger(case, day)
 
 
 def today() -> datetime.date:
@@ -390,214 +367,70 @@ def as_written(column: Expression) -> Expression:
 # --- from rows to a ledger ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Verdict:
-    """What judging has found."""
-
-    sums: Sums
-    judged: Table  # at least all rejected rows, with their rules
-    accepted: Table
-    customers: Table | None = None  # as of Embedded, as far as they are known already
-    rows: Table | None = None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Job:
-    """What is known of a source before its rows are judged."""
-
-    raw: Raw
-    columns: Mapping[str, Expression]
-    mapped: Mapping[str, int]
-    groups: Mapping[str, int]
-    profile: Profile
-    marks: Marks
-    asked: str | None
-    today: datetime.date
-    repairs: Repairs | None = None
-
-    def parsed(self, asked: str | None, known: Known | None = None) -> Table:
-        parsed = parse(
-            self.raw.table,
-            self.columns,
-            self.raw.incoming,
-            self.mapped,
-            self.profile,
-            self.marks,
-            asked,
-            self.today,
-            known,
-        )
-        if self.repairs is None:
-            return parsed
-        names, where = self.raw.incoming.names, self.raw.incoming.where
-        return repaired(parsed, self.repairs, names, where, self.asked, self.raw.engine)
-
-    def asked_of_rows(self) -> str | None:
-        """Return the currency to keep; None where no row says a currency, or all are turned."""
-        column = self.columns.get("currency")
-        turned = self.repairs is not None and self.repairs.rates is not None
-        if self.asked is None or column is None or turned:
-            return None
-        said = self.raw.table.aggregate(n=(currency_word(column) != "").sum().fill_null(0))
-        return self.asked if int(frame_of(said)["n"][0]) else None
-
-    def ledger(self, day: datetime.date | None) -> Ledger:
-        raw, incoming = self.raw, self.raw.incoming
-        verdict = self._verdict(self.asked_of_rows(), day)
-        sums, accepted = verdict.sums, verdict.accepted
-        if not incoming.paths and not raw.keeps:
-            incoming.rows = sums.rows
-            if not incoming.rows:
-                raise DataError(
-                    f"{incoming.where} has columns and no rows; expected at least one invoice: "
-                    "check the name, or the rows that this user may see"
-                )
-        rejected = rejected_rows(verdict.judged, incoming, self.mapped, raw.places, sums.rejected)
-        refuse_without_rate(rejected, incoming.where)
-        headers = self._headers()
-        notes, doubtful = mixed_dates(rejected, headers, self.profile.date_formats)
-        incoming.notes += notes
-        label = one_currency(sums, rejected, incoming, self.asked or self.profile.currency)
-        as_of = day_or_latest(sums, day, incoming.where, self.today)
-        known = sums.day if day else day_sums(accepted, as_of)
-        quality = quality_record(sums, known, rejected, incoming, self.profile.name, label, as_of)
-        if doubtful:
-            quality = with_doubt(quality, accepted, doubtful)
-        if raw.keeps:
-            engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
-        embedded = None
-        if raw.engine is not None:
-            customers, rows = verdict.customers, verdict.rows
-            if customers is None:
-                customers = raw.keep("customers", customer_codes(accepted))
-            embedded = Embedded(customers, accepted if rows is None else rows)
-        return Ledger(
-            invoices=positions_on(accepted, as_of, list(self.groups)),
-            as_of=as_of,
-            currency=label,
-            quality=quality,
-            groups=tuple(self.groups),
-            n_invoices=known["invoices"],
-            n_open=known["still_open"],
-            n_customers=_customers(accepted, embedded, as_of, known["after"]),
-            accepted=accepted,
-            embedded=embedded,
-        )
-
-    def _verdict(self, asked: str | None, day: datetime.date | None) -> _Verdict:
-        """Judge the rows: at a glance where that is possible, and else each by itself."""
-        # A pass over rows in our own engine costs little, and to tell each row's rule much. A
-        # database is asked as seldom as possible, and repairs refuse rows on their way.
-        quick = self.raw.engine is not None and not self.raw.keeps and self.repairs is None
-        found = self._at_a_glance(asked, day) if quick else None
-        return self._one_by_one(asked, day) if found is None else found
-
-    def _at_a_glance(self, asked: str | None, day: datetime.date | None) -> _Verdict | None:
-        """Judge rows by the few rules that any breaks; None where some id needs trimming."""
-        parsed = self.parsed(asked, Known(tidy_ids=True))
-        currency = self._one_currency(parsed, asked)
-        if currency is None:
-            return None
-        seen = glance(parsed, self.mapped, currency, self.today, day)
-        with ThreadPoolExecutor(1) as beside:  # NumPy sorts while the engine looks for customers
-            repeated = None if seen.keys is None else beside.submit(engines.repeated, seen.keys)
-            customers = self.raw.keep("customers", customer_codes(parsed))
-        nameless, loose = _blank_or_loose(customers)
-        if loose or seen.loose:
-            return None
-        broken = broken_of(parsed, seen.suspected)
-        if nameless:
-            broken.add("missing_customer_id")
-        known = Known(True, "amount_too_large" not in broken, not seen.in_full)
-        parsed, sums = self.parsed(asked, known), seen.sums
-        accepted, rejected = sides(parsed, broken, None)
-        ids = self.raw.table.select(invoice_id=self.columns["invoice_id"].cast("string"))
-        copies = self._copies(accepted, ids, None if repeated is None else repeated.result())
-        if broken or copies is not None:
-            accepted, rejected = sides(parsed, broken, copies)
-            sums = summary_of_sides(accepted, rejected, self.today, day)
-            customers = None
-        rows = None
-        if customers is not None and known.amounts_given:
-            rows = self._plain(parsed)
-        kept = accepted_rows(parsed, broken, copies, self.groups)
-        return _Verdict(sums, rejected, kept, customers, rows)
-
-    def _plain(self, parsed: Table) -> Table:
-        """Return rows, all of them accepted, with no more work for the engine than reading them."""
-        groups = {name: parsed[f"c{index}"] for name, index in self.groups.items()}
-        money = {name: parsed[name] for name in MONEY} | exact_money(parsed, self.mapped)
-        return parsed.select("customer_id", *DATES, **money, **groups)
-
-    def _one_currency(self, parsed: Table, asked: str | None) -> str | None:
-        """Return the currency of the rows that count; None where they may be in several."""
-        if asked is not None or "currency" not in self.columns:
-            return asked or ""
-        found = frame_of(parsed.select("currency").distinct().limit(2))["currency"].tolist()
-        return str(found[0]) if len(found) == 1 else None
-
-    def _one_by_one(self, asked: str | None, day: datetime.date | None) -> _Verdict:
-        parsed = self.parsed(asked)
-        held = engines.hold(parsed)
-        judged = self._judged(held)
-        sums = summary(judged, self.today, day)
-        ids = self._ids(judged, sums)
-        copies = self._copies(judged, ids, engines.twice(ids))
-        if copies is not None:
-            judged = with_copies(judged, copies)
-            sums = summary(judged, self.today, day)
-        kept = None if held is parsed else held
-        return _Verdict(sums, judged, self._accepted(kept, judged, copies, sums, asked))
-
-    def _copies(
-        self, judged: Table, ids: Table, repeated: NDArray[np.int64] | None
-    ) -> Doubled | None:
-        groups, places = list(self.groups.values()), self.raw.places
-        return doubled(judged, groups, places, self.raw.keep, ids=ids, repeated=repeated)
-
-    def _headers(self) -> dict[str, str]:
-        """Return what the columns of dates in text are called among the rejected rows."""
-        names = self.raw.incoming.names
-        taken = (*self.raw.places, "rule", "reason")
-        return {
-            name: f"{names[place]} (source)" if names[place] in taken else names[place]
-            for name, place in self.mapped.items()
-            if name in DATES and is_text(self.columns[name])
-        }
-
-    def _judged(self, parsed: Table) -> Table:
-        if not self.raw.keeps:
-            return engines.fence(judge(parsed))
-        return self.raw.keep("judged", judge(self.raw.keep("parsed", parsed)))
-
-    def _accepted(
-        self,
-        held: Table | None,
-        judged: Table,
-        copies: Doubled | None,
-        sums: Sums,
-        asked: str | None,
-    ) -> Table:
-        """Return the accepted rows, with no more work in each question than the rows need."""
-        if self.raw.keeps:
-            return self.raw.keep("accepted", accepted_of(judged, self.groups))
-        broken = sums.broken
-        if held is not None:
-            return engines.fence(accepted_rows(held, broken, copies, self.groups))
-        parsed = self.parsed(asked, Known(tidy_ids=_tidy(sums)))
-        return accepted_rows(parsed, broken, copies, self.groups)
-
-    def _ids(self, judged: Table, sums: Sums) -> Table:
-        if self.raw.keeps or not _tidy(sums):
-            return judged.select("invoice_id")
-        return self.raw.table.select(invoice_id=self.columns["invoice_id"].cast("string"))
+def _kept_currency(
+    raw: Raw, columns: Mapping[str, Expression], asked: str | None, repairs: Repairs | None
+) -> str | None:
+    """Return the currency to keep; None where no row says a currency, or all are turned."""
+    column = columns.get("currency")
+    turned = repairs is not None and repairs.rates is not None
+    if asked is None or column is None or turned:
+        return None
+    said = raw.table.aggregate(n=(currency_word(column) != "").sum().fill_null(0))
+    return asked if int(frame_of(said)["n"][0]) else None
 
 
-def _blank_or_loose(customers: Table) -> tuple[bool, bool]:
-    """Whether some customer's id is blank, and whether one may have space around it."""
-    name = customers.customer_id
-    seen = frame_of(customers.aggregate(blank=name.isnull().any(), loose=maybe_loose(name).any()))
-    return bool(seen["blank"].iloc[0]), bool(seen["loose"].iloc[0])
+def _ledger(case: Case, day: datetime.date | None) -> Ledger:
+    raw, incoming = case.raw, case.raw.incoming
+    found = verdict(case, day)
+    sums, accepted = found.sums, found.accepted
+    if not incoming.paths and not raw.keeps:
+        incoming.rows = sums.rows
+        if not incoming.rows:
+            raise DataError(
+                f"{incoming.where} has columns and no rows; expected at least one invoice: "
+                "check the name, or the rows that this user may see"
+            )
+    rejected = rejected_rows(found.judged, incoming, case.mapped, raw.places, sums.rejected)
+    refuse_without_rate(rejected, incoming.where)
+    notes, doubtful = mixed_dates(rejected, _headers(case), case.profile.date_formats)
+    incoming.notes += notes
+    label = one_currency(sums, rejected, incoming, case.asked or case.profile.currency)
+    as_of = day_or_latest(sums, day, incoming.where, case.today)
+    known = sums.day if day else day_sums(accepted, as_of)
+    quality = quality_record(sums, known, rejected, incoming, case.profile.name, label, as_of)
+    if doubtful:
+        quality = with_doubt(quality, accepted, doubtful)
+    if raw.keeps:
+        engines.drop(raw.engine, "raw", "parsed", "judged", "likely_copies", "copies")
+    embedded = None
+    if raw.engine is not None:
+        customers, rows = found.customers, found.rows
+        if customers is None:
+            customers = raw.keep("customers", customer_codes(accepted))
+        embedded = Embedded(customers, accepted if rows is None else rows)
+    return Ledger(
+        invoices=positions_on(accepted, as_of, list(case.groups)),
+        as_of=as_of,
+        currency=label,
+        quality=quality,
+        groups=tuple(case.groups),
+        n_invoices=known["invoices"],
+        n_open=known["still_open"],
+        n_customers=_customers(accepted, embedded, as_of, known["after"]),
+        accepted=accepted,
+        embedded=embedded,
+    )
+
+
+def _headers(case: Case) -> dict[str, str]:
+    """Return what the columns of dates in text are called among the rejected rows."""
+    names = case.raw.incoming.names
+    taken = (*case.raw.places, "rule", "reason")
+    return {
+        name: f"{names[place]} (source)" if names[place] in taken else names[place]
+        for name, place in case.mapped.items()
+        if name in DATES and is_text(case.columns[name])
+    }
 
 
 def _customers(accepted: Table, embedded: Embedded | None, as_of: datetime.date, after: int) -> int:
@@ -606,8 +439,3 @@ def _customers(accepted: Table, embedded: Embedded | None, as_of: datetime.date,
         return count_customers(accepted, as_of)
     customers = embedded.customers
     return int(frame_of(customers.aggregate(n=customers.count()))["n"].iloc[0])
-
-
-def _tidy(sums: Sums) -> bool:
-    """Whether no id is blank or has space around it."""
-    return not sums.trimmed and not any(f"missing_{name}" in sums.broken for name in IDS)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
+from credit_portfolio.figures import Marks
 from credit_portfolio.ledger import arrays
+from credit_portfolio.ledger.parsing import read_money
 
 CUTS = st.tuples(st.integers(0, 20), st.integers(0, 40))
 MONEY = st.decimals(Decimal("-99999999999999.9999"), Decimal("99999999999999.9999"), places=4)
+ENGINE = ibis.duckdb.connect()
 DAYS = st.dates(dt.date(1, 1, 1), dt.date(9999, 12, 31))
 
 
@@ -64,3 +68,30 @@ def test_money_with_more_than_fourteen_digits_is_told(figure):
 def test_sums_are_exact_beyond_64_bits(values):
     found = arrays.exact_sum(np.array(values, dtype=np.int64), max(values, default=0))
     assert found == sum(values)
+
+
+FLOATS = st.one_of(
+    st.none(),
+    st.floats(-1e15, 1e15),
+    st.integers(-(10**9), 10**9).map(lambda n: n / 20_000),  # halves of the smallest unit
+    st.sampled_from([float("nan"), float("inf"), 0.1, 1e14 - 0.01, 99999999999999.99999, -1e14]),
+)
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=40), CUTS)
+def test_binary_floats_come_in_the_units_that_an_engine_rounds_them_to(values, where):
+    column, expected = cut(values, pa.float64(), where)
+    table = ibis.memtable(pa.table({"c0": pa.array(expected, pa.float64())}))
+    value, faults, inexact = read_money(table.c0, Marks(), "amount", "here")
+    beyond = faults.unreadable | faults.too_large
+    asked = table.select(value=value, blank=faults.blank, far=beyond, inexact=inexact)
+    wanted = ENGINE.to_pyarrow(asked)
+    found = arrays.money(column)
+    far = wanted["far"].to_pylist()
+    units = [0 if v is None else int(v * 10**4) for v in wanted["value"].to_pylist()]
+    near = [unit for unit, beyond in zip(found.units.tolist(), far, strict=True) if not beyond]
+    assert near == [unit for unit, beyond in zip(units, far, strict=True) if not beyond]
+    assert (max(-found.least, found.most) >= arrays.TOO_LARGE) is any(far)
+    nothing = [False] * len(column)
+    for mask, name in ((found.blank, "blank"), (found.rounded, "inexact")):
+        assert (nothing if mask is None else mask.tolist()) == wanted[name].to_pylist()

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger import source
+from credit_portfolio.ledger import verdicts
 from credit_portfolio.ledger.source import open_ledger
 from credit_portfolio.returns.panel import ReturnPanel
 from credit_portfolio.returns.rule import ReturnRule
@@ -67,7 +67,7 @@ def test_a_file_that_is_no_whole_database_is_refused(tmp_path):
 def test_days_beyond_the_calendar_are_implausible(tmp_path, monkeypatch, column, day, quick):
     path = written(tmp_path / "book.duckdb", "rows", **{column: f"DATE {day}"})
     if not quick:
-        monkeypatch.setattr(source._Job, "_at_a_glance", lambda *args: None)
+        monkeypatch.setattr(verdicts, "at_a_glance", lambda *args: None)
     ledger = open_ledger(path, table="rows")
     assert ledger.as_of == dt.date(2024, 2, 7)
     assert ledger.quality.rejected["rule"].tolist() == ["implausible_date"]
