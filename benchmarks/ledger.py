@@ -1,12 +1,13 @@
 """What a large ledger takes: ``python -m benchmarks.ledger`` prints the tables.
 
 A seeded book of invoices is written as monthly Parquet files. The monthly return panel is then
-built three ways, each in a process of its own: by the package, by the same aggregation written by
-hand in DuckDB SQL, and in pandas. All three panels must agree to the cent in every cell.
+built in several ways, each in a process of its own: by the package, by the same aggregation written
+by hand in DuckDB SQL, and in pandas. All panels must agree to the cent in every cell.
 
     python -m benchmarks.ledger [--invoices 20000000] [--customers 200000]
     python -m benchmarks.ledger --invoices 100000000     # without pandas, which would not fit
     python -m benchmarks.ledger --stages                 # on to the allocation and its report
+    python -m benchmarks.ledger --forms                  # with errors, as floats, with loose ids
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _decimals(cents: NDArray[np.int64], blank: NDArray[np.bool_] | None = None) 
     return pa.Array.from_buffers(_MONEY, len(cents), [valid, pa.py_buffer(wide)])
 
 
-# --- the panel, three ways ----------------------------------------------------------------------
+# --- the panel, in several ways -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -430,6 +431,74 @@ def table_of(taken: dict[str, list[dict[str, float]]]) -> list[str]:
     return lines
 
 
+# --- the same book as others write it -------------------------------------------------------------
+
+_ONE_IN = 10_000  # rows for each kind of error
+
+
+def with_errors(table: pa.Table) -> pa.Table:
+    """Return the rows with four kinds of errors, of which copies are further rows."""
+    n = table.num_rows
+    spoilt = {
+        "amount": pc.negate(table["amount"]).cast(_MONEY),
+        "due_date": pc.subtract(table["invoice_date"], pa.scalar(86_400, pa.duration("s"))).cast(
+            pa.date32()
+        ),
+        "invoice_date": pa.nulls(n, pa.date32()),
+    }
+    rows = np.arange(n)
+    copies = table.take(pa.array(rows[_ONE_IN // 2 :: _ONE_IN]))
+    for place, (name, values) in enumerate(spoilt.items()):
+        chosen = pa.array(rows % _ONE_IN == place)
+        cells = pc.if_else(chosen, values, table[name])
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), cells)
+    return pa.concat_tables([table, copies])
+
+
+def with_floats(table: pa.Table) -> pa.Table:
+    """Return the rows with money in binary floats, as pandas writes it."""
+    for name in ("amount", "settled_amount", "written_off_amount"):
+        cells = table[name].cast(pa.float64())
+        table = table.set_column(table.column_names.index(name), name, cells)
+    return table
+
+
+def with_loose_ids(table: pa.Table) -> pa.Table:
+    """Return the rows with a blank behind each id of an invoice, as columns of fixed width have."""
+    cells = pc.binary_join_element_wise(table["invoice_id"], " ", "")
+    return table.set_column(table.column_names.index("invoice_id"), "invoice_id", cells)
+
+
+FORMS: dict[str, tuple[str, Callable[[pa.Table], pa.Table]]] = {
+    "clean": ("clean", lambda table: table),
+    "errors": (f"four errors in {_ONE_IN:,} rows", with_errors),
+    "floats": ("money in binary floats", with_floats),
+    "loose": ("space behind every invoice id", with_loose_ids),
+}
+
+
+def forms(folder: Path, runs: int) -> list[str]:
+    """Return the lines of a table: how long the package takes for other forms of the book."""
+    taken: dict[str, list[dict[str, float]]] = {form: [] for form in FORMS}
+    with tempfile.TemporaryDirectory(dir=folder.parent) as top:
+        for form, (_, change) in FORMS.items():
+            (Path(top) / form).mkdir()
+            for file in sorted(folder.glob("*.parquet")):
+                pq.write_table(change(pq.read_table(file)), Path(top) / form / file.name)
+        for _ in range(runs):
+            for form in FORMS:
+                taken[form].append(fresh("package", Path(top) / form))
+    clean = statistics.median(run["seconds"] for run in taken["clean"])
+    lines = [f"{'':38}{'seconds':>9}{'(open':>9}{'panel)':>9}{'peak MiB':>10}{'x clean':>9}"]
+    for form, (name, _) in FORMS.items():
+        middle = statistics.median(run["seconds"] for run in taken[form])
+        opened = statistics.median(run["opened"] for run in taken[form])
+        peak = mebi(max(run["bytes"] for run in taken[form]))
+        line = f"{name:38}{middle:9.2f}{opened:9.2f}{middle - opened:9.2f}"
+        lines.append(f"{line}{peak:10,.0f}{middle / clean:9.2f}")
+    return lines
+
+
 # --- to the finished report -----------------------------------------------------------------------
 
 
@@ -508,6 +577,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--place", help="where the book is written; it is deleted afterwards")
     parser.add_argument("--stages", action="store_true", help="on to the allocation's report")
+    parser.add_argument("--forms", action="store_true", help="as others write the book")
     parser.add_argument("--way", choices=tuple(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help="of a book that is there already")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
@@ -527,6 +597,9 @@ def main() -> None:
 def _compare_on(folder: Path, asked: argparse.Namespace) -> None:
     if asked.stages:
         print("\n".join(stages(folder)))
+        return
+    if asked.forms:
+        print("\n".join(forms(folder, asked.runs)))
         return
     rows = sum(pq.read_metadata(file).num_rows for file in folder.glob("*.parquet"))
     ways = [way for way in WAYS if way in ("package", "sql") or rows <= PANDAS_FITS]
