@@ -285,18 +285,22 @@ def drop(engine: Any, *names: str) -> None:
         engine.con.execute(f"DROP TABLE IF EXISTS {_MARK}{name}")
 
 
+ROW_IN_FILE = "file_row_number"  # DuckDB calls it so, and by no other name
+FILE = _MARK + "file"
+
+
 def scan_parquet(engine: Any, paths: Sequence[str], *, binary_as_text: bool) -> Table:
     """Return Parquet files as a table that is read anew, in part, by each question.
 
     Columns of the same name belong together; one that a file lacks is blank there. Names of
-    folders such as ``month=2024-01`` become text columns. Two columns more are
-    ``file_row_number``, from 0 in each file, and ``filename``.
+    folders such as ``month=2024-01`` become text columns. Two columns more are ``ROW_IN_FILE``,
+    from 0 in each file, and ``FILE``.
     """
     with computing(), _old_calls():
         return engine.read_parquet(
             paths,
             file_row_number=True,
-            filename=True,
+            filename=FILE,
             union_by_name=True,
             hive_types_autocast=False,
             binary_as_string=binary_as_text,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import glob
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from credit_portfolio.ledger.entries import (
     judge_entries,
     unapplied_on,
 )
+from credit_portfolio.ledger.folders import agree, uses_of_entries
 from credit_portfolio.ledger.lines import entries_of, lines_of, text_of
 from credit_portfolio.ledger.parsing import Faults, decimal_marks, read_date, read_money
 from credit_portfolio.ledger.positions import Ledger, frame_of
@@ -237,7 +237,7 @@ def open_entries(
         named = isinstance(links, str) and (engines.is_url(source) or place.table is not None)
         if links is not None and not named:
             second, engine = _links(links, source, chosen, place)
-        raw = _bring(source, chosen, place, engine)
+        raw = _bring(source, chosen, place, engine, groups)
         if named:
             second = _read_links(_beside(raw, links, place), chosen)
         job = _Job(raw, chosen, tuple(groups), decimal, asked, sources.today(), repairs)
@@ -258,11 +258,16 @@ def _face(profile: EntryProfile) -> Profile:
 
 
 def _bring(
-    source: Any, profile: EntryProfile, place: sources.Place, engine: Any = None
+    source: Any,
+    profile: EntryProfile,
+    place: sources.Place,
+    engine: Any = None,
+    kept: Sequence[str] = (),
 ) -> sources.Raw:
     """Bring the rows of a source into sight, as the ledger of invoices does.
 
-    ``engine`` is an embedded one that is there already, with the second table in it.
+    ``engine`` is an embedded one that is there already, with the second table in it; ``kept`` are
+    the columns that are kept for grouping.
     """
     face = _face(profile)
     if engines.is_table(source) or engines.is_url(source) or sources.is_duckdb_file(source):
@@ -274,15 +279,9 @@ def _bring(
             _match(profile, incoming)  # before the rows are read
             loaded = engines.load(engine, incoming.numbered())
             return sources.Raw(incoming, loaded, ("row",), engine, True)
-        paths = [glob.escape(path) for path in incoming.paths]
-        found = engines.scan_parquet(engine, paths, binary_as_text=True)
-        names = list(found.columns)[:-2]
-        incoming.names = names
-        cells = {f"c{index}": sources.as_written(found[name]) for index, name in enumerate(names)}
-        where = {"row": found.file_row_number + 1}
-        if len(paths) > 1:
-            where = {"file": found.filename} | where
-        return sources.Raw(incoming, found.select(**where, **cells), tuple(where), engine)
+        told = agree(incoming, uses_of_entries(profile), kept)
+        found = sources.scanned(engine, incoming, binary_as_text=True)
+        return sources.of_scan(engine, incoming, found, told)
 
 
 def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:

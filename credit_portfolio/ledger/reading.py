@@ -35,6 +35,26 @@ PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
 _BLOCK_BYTES = 1 << 23  # text parsed at a time: large enough to be quick, small in memory
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Footer:
+    """What the end of a Parquet file tells.
+
+    Parameters
+    ----------
+    path : str
+    rows : int
+    columns : tuple of (str, pyarrow.DataType)
+        Name and type of each column; one object for all files that have the same.
+    blank : frozenset of str
+        Columns of floats without a single figure: pandas writes any column so that has no value.
+    """
+
+    path: str
+    rows: int
+    columns: tuple[tuple[str, pa.DataType], ...]
+    blank: frozenset[str]
+
+
 @dataclass(eq=False, slots=True)
 class Incoming:
     """A source on its way into the engine."""
@@ -48,8 +68,13 @@ class Incoming:
     floats: frozenset[int] = frozenset()  # columns of mixed cells with binary floats among them
     file_name: str = ""  # without its folder; empty for a DataFrame
     rows: int = 0
-    paths: tuple[str, ...] = ()  # Parquet files, which the engine reads itself
+    files: tuple[Footer, ...] = ()  # Parquet, which the engine reads itself
     cut_off: bool = False  # whether a text file ends without a line break
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of the Parquet files."""
+        return tuple(file.path for file in self.files)
 
     def numbered(self) -> Iterator[pa.Table]:
         """Yield the well-formed rows: ``row`` from 1, then the source's columns as c0, c1, …."""
@@ -311,8 +336,8 @@ def _first_row(file: BinaryIO | gzip.GzipFile, separator: str) -> list[list[str]
 
 def _from_parquet(paths: Sequence[Path], where: str) -> Incoming:
     """Read the footers: every file must be whole, and at least one must have rows."""
-    rows = 0
-    names: list[str] = []
+    files: list[Footer] = []
+    known: dict[Any, Any] = {}
     for path in paths:
         try:
             footer = pyarrow.parquet.ParquetFile(path)
@@ -322,14 +347,37 @@ def _from_parquet(paths: Sequence[Path], where: str) -> Incoming:
                 "Parquet file: it may have been cut off, so export or copy it again"
             ) from error
         with footer:
-            rows += footer.metadata.num_rows
-            names = names or [str(name) for name in footer.schema_arrow.names]
+            columns = tuple((str(field.name), field.type) for field in footer.schema_arrow)
+            columns = known.setdefault(columns, columns)
+            blank = _without_figures(footer.metadata, columns)
+            files.append(Footer(str(path), footer.metadata.num_rows, columns, blank))
+    rows = sum(file.rows for file in files)
     if not rows:
         raise DataError(
             f"{where} has columns and no rows; expected at least one invoice: check the export"
         )
     note = "Parquet" if len(paths) == 1 else f"Parquet, {len(paths):,} files"
-    return Incoming(where, names, iter(()), [note], rows=rows, paths=tuple(map(str, paths)))
+    names = [name for name, _ in files[0].columns]
+    return Incoming(where, names, iter(()), [note], rows=rows, files=tuple(files))
+
+
+def _without_figures(metadata: Any, columns: tuple[tuple[str, pa.DataType], ...]) -> frozenset[str]:
+    """Return the columns of floats of which the footer says that every cell is blank."""
+    floats = {name for name, kind in columns if pa.types.is_floating(kind)}
+    if not floats:
+        return frozenset()
+    leaves = range(metadata.num_columns)
+    place = {path: j for j in leaves if (path := metadata.schema.column(j).path) in floats}
+    return frozenset(name for name, j in place.items() if _all_blank(metadata, j))
+
+
+def _all_blank(metadata: Any, column: int) -> bool:
+    for part in range(metadata.num_row_groups):
+        found = metadata.row_group(part).column(column)
+        told = found.statistics
+        if told is None or not told.has_null_count or told.null_count < found.num_values:
+            return False
+    return True
 
 
 def _from_frame(frame: pd.DataFrame) -> Incoming:

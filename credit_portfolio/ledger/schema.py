@@ -256,7 +256,7 @@ def match_columns(
     DataError
         For a missing, doubled, nameless or reserved column.
     """
-    _refuse_doubled(names, where)
+    refuse_doubled(names, where)
     position = {plain(name): index for index, name in enumerate(names)}
     mapped = {
         name: position[plain(source)]
@@ -277,7 +277,8 @@ def match_columns(
     return mapped, groups
 
 
-def _refuse_doubled(names: Sequence[str], where: str) -> None:
+def refuse_doubled(names: Sequence[str], where: str) -> None:
+    """Refuse columns without a name, and names that stand twice as names are compared."""
     nameless = [index + 1 for index, name in enumerate(names) if not name.strip()]
     if nameless:
         raise DataError(

@@ -22,6 +22,7 @@ import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.ledger import engines
+from credit_portfolio.ledger.folders import Agreement, agree, refuse_large, uses_of_invoices
 from credit_portfolio.ledger.judging import customer_codes
 from credit_portfolio.ledger.mixed_dates import mixed_dates, with_doubt
 from credit_portfolio.ledger.parsing import (
@@ -333,20 +334,39 @@ def of_database(found: Table, where: str, name: str, engine: Any = None) -> Raw:
 
 
 def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> Raw:
-    paths = [glob.escape(path) for path in incoming.paths]
+    told = agree(incoming, uses_of_invoices(profile))
     engines.watch(engine, incoming.paths)
-    found = engines.scan_parquet(engine, paths, binary_as_text=False)
-    names = [name for name in found.columns if name not in ("file_row_number", "filename")]
-    if len(incoming.paths) > 1:
-        incoming.names = names  # of all files together, and of the folders
+    found = scanned(engine, incoming, binary_as_text=told.bytes_too)
     mapped, _ = match_columns(profile, incoming.names, incoming.where)
-    if any(found[names[index]].type().is_binary() for index in mapped.values()):
+    if any(found[incoming.names[index]].type().is_binary() for index in mapped.values()):
         # Text that a writer did not mark as such.
-        found = engines.scan_parquet(engine, paths, binary_as_text=True)
-    where = {"row": found.file_row_number + 1}
+        found = scanned(engine, incoming, binary_as_text=True)
+    return of_scan(engine, incoming, found, told)
+
+
+def scanned(engine: Any, incoming: Incoming, *, binary_as_text: bool) -> Table:
+    """Return the rows of Parquet files, and say which columns are theirs and their folders'."""
+    paths = [glob.escape(path) for path in incoming.paths]
+    found = engines.scan_parquet(engine, paths, binary_as_text=binary_as_text)
+    if len(paths) > 1:
+        own = (engines.ROW_IN_FILE, engines.FILE)
+        incoming.names = [name for name in found.columns if name not in own]
+    return found
+
+
+def of_scan(engine: Any, incoming: Incoming, found: Table, told: Agreement) -> Raw:
+    """Return the rows of Parquet files as rows of a source, with notes on columns of two types."""
+    for mixed in told.mixed:
+        column = found[mixed.name]
+        if mixed.exact_money:
+            finite = ~(column.isnan() | column.isinf())
+            largest = frame_of(found.aggregate(n=column.abs().max(where=finite)))["n"][0]
+            refuse_large(mixed, largest)
+        incoming.notes.append(f"{mixed.told}: read as {column.type()}")
+    where = {"row": found[engines.ROW_IN_FILE] + 1}
     if len(incoming.paths) > 1:
-        where = {"file": found.filename} | where
-    cells = {f"c{index}": as_written(found[name]) for index, name in enumerate(names)}
+        where = {"file": found[engines.FILE]} | where
+    cells = {f"c{index}": as_written(found[name]) for index, name in enumerate(incoming.names)}
     return Raw(incoming, found.select(**where, **cells), tuple(where), engine)
 
 
