@@ -788,7 +788,10 @@ def _quality(judged: Table, incoming: Incoming, profile: EntryProfile, label: st
 
 
 def _rejected(judged: Table, incoming: Incoming) -> pd.DataFrame:
-    """Return every rejected entry: row of the source, rule, reason, then the entry as read."""
+    """Return every rejected entry: row of the source, rule, reason, then the entry as read.
+
+    The row of one file among several counts within its ``file``.
+    """
     bad = judged.filter(judged.rule != "").order_by("row")
     shown = {name: bad[name].cast("string") for name in _SHOWN}
     frame = frame_of(bad.select("rule", row=bad.source_row, **shown))
@@ -811,6 +814,10 @@ def _rejected(judged: Table, incoming: Incoming) -> pd.DataFrame:
         lines = lines.reindex(columns=result.columns)
         result = pd.concat([result, lines]) if len(result) else lines
         result = result.sort_values("row", ignore_index=True, kind="stable")
+    if len(incoming.files) > 1:
+        files, rows = incoming.places_in_files(result["row"].to_numpy(dtype="int64"))
+        result["row"] = rows
+        result.insert(0, "file", pd.Series(files, dtype=object))
     return result
 
 

@@ -114,6 +114,18 @@ class Incoming:
         bad = np.array([number for number, _ in self.malformed], dtype=np.int64)
         return row + np.searchsorted(bad - np.arange(len(bad)), row, side="right")
 
+    def places_in_files(self, number: np.ndarray) -> tuple[list[str | None], np.ndarray]:
+        """Turn numbers of the rows of all files, from 1 and by path, into file and row in it.
+
+        Number 0, a row of none of them, has no file.
+        """
+        files = sorted(self.files, key=lambda file: os.fsencode(file.path))
+        ends = np.cumsum([file.rows for file in files])
+        which = np.searchsorted(ends, number)
+        before = ends - np.array([file.rows for file in files])
+        named = [files[k].path if n else None for k, n in zip(which, number, strict=True)]
+        return named, np.where(number > 0, number - before[which], number)
+
     def note_absent(self, profile: Profile, mapped: Mapping[str, int]) -> None:
         """Say what it means that an optional column is not there."""
         meanings = {

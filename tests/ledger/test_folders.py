@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 import credit_portfolio as cp
 from credit_portfolio.errors import DataError
+from credit_portfolio.ledger.entries import ENTRY_RULE
 from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.source import open_ledger
 
@@ -418,6 +419,31 @@ def test_entries_keep_the_column_of_their_folders(folder):
     ledger = open_entries(path, groups=["month"], as_of="2024-06-30")
     assert ledger.exposure().to_dict() == {"C1": 80.0}
     assert sorted(ledger.to_frame()["month"]) == ["2024-01", "2024-02"]
+
+
+def test_rejected_entries_of_several_files_say_which_file(folder):
+    # By name "10" stands before "2", as the engine numbers them.
+    wrong = {"2.parquet": [0, 1], "10.parquet": [1], "1.parquet": []}
+    for name, bad in wrong.items():
+        number = name.split(".")[0]
+        path = folder(
+            like=ENTRIES,
+            name=name,
+            document=[f"I{number}", f"P{number}"],
+            against_document=["", f"I{number}"],
+            kind=["nonsense" if k in bad else kind for k, kind in enumerate(ENTRIES["kind"])],
+        )
+    rejected = open_entries(path, as_of="2024-06-30").quality.rejected
+    assert list(rejected.columns[:4]) == ["file", "row", "rule", "reason"]
+    found = list(zip(rejected["file"], rejected["row"], rejected["document"], strict=True))
+    assert found == [
+        (str(path / "10.parquet"), 2, "P10"),
+        (str(path / "2.parquet"), 1, "I2"),
+        (str(path / "2.parquet"), 2, "P2"),
+    ]
+    assert set(rejected["rule"]) <= set(ENTRY_RULE)
+    one = open_entries(path / "10.parquet", as_of="2024-06-30").quality.rejected
+    assert list(one.columns[:3]) == ["row", "rule", "reason"]
 
 
 def test_a_column_of_entries_that_one_file_lacks_is_an_error_or_a_note(folder):
