@@ -36,7 +36,7 @@ USUAL_FORMATS = (
 )
 """What a date that does not fit the profile is held against."""
 
-_MOST_TRIED = 10_000  # rejected dates of a column, the first ones: enough to tell a format by
+MOST_TRIED = 10_000  # rejected dates of a column, the first ones: enough to tell a format by
 
 
 def mixed_dates(
@@ -71,9 +71,7 @@ def mixed_dates(
     doubtful: list[str] = []
     shapes = {shape_of(form) for form in formats}
     for name, column in columns.items():
-        cells = rejected.loc[rejected["rule"] == f"unreadable_{name}", column].dropna()
-        cells = cells.head(_MOST_TRIED)
-        texts = [text for text in (str(cell).strip() for cell in cells) if text]
+        texts = texts_of(rejected.loc[rejected["rule"] == f"unreadable_{name}", column])
         fits = {form: _fitting(texts, form) for form in USUAL_FORMATS if form not in formats}
         best = max(fits, key=lambda form: fits[form], default="")
         if not best or not fits[best]:
@@ -87,6 +85,53 @@ def mixed_dates(
         if shape_of(best) in shapes:
             doubtful.append(name)
     return notes, doubtful
+
+
+def dates_as_written(rejected: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
+    """Return the dates of rows that were rejected for a date, for :func:`format_meant`.
+
+    A row is rejected under its first unreadable date, so that every date of it is looked at.
+    """
+    rows = rejected[rejected["rule"].isin([f"unreadable_{name}" for name in columns])]
+    return [text for column in columns.values() for text in texts_of(rows[column])]
+
+
+def format_meant(texts: Sequence[str], formats: Sequence[str]) -> str:
+    """Return a hint at the format that would read dates, empty when no usual one would.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Dates as they are written.
+    formats : sequence of str
+        Those of the profile.
+
+    Examples
+    --------
+    >>> format_meant(["31.12.2023", "1.2.2024"], ["%Y-%m-%d"])
+    "all 2 unreadable dates look like '%d.%m.%Y': pass date_format='%d.%m.%Y'"
+    """
+    known = [form for form in formats if _fitting(texts, form)]
+    patterns = [re.compile(days_that_are(form)) for form in known]
+    strange = [text for text in texts if not any(pattern.match(text) for pattern in patterns)]
+    fits = {form: _fitting(strange, form) for form in USUAL_FORMATS if form not in formats}
+    most = max(fits.values(), default=0)
+    if not most:
+        return ""
+    best = [form for form, count in fits.items() if count == most]
+    which = f"all {most:,}" if most == len(strange) else f"{most:,} of {len(strange):,}"
+    told = f"{which} unreadable dates look like {' or '.join(map(repr, best))}: pass date_format="
+    if len(best) > 1 or most < len(strange):
+        return f"{told} with what is meant"
+    if not known:
+        return f"{told}{best[0]!r}"
+    return f"{told}[{', '.join(map(repr, [*known, *best]))}]"
+
+
+def texts_of(cells: pd.Series[Any]) -> list[str]:
+    """Return the texts of cells that are not blank, as many as tell a format."""
+    texts = (str(cell).strip() for cell in cells.dropna().head(MOST_TRIED))
+    return [text for text in texts if text]
 
 
 def _fitting(texts: Sequence[str], form: str) -> int:

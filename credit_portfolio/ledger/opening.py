@@ -29,6 +29,7 @@ from credit_portfolio.ledger.entries import (
 )
 from credit_portfolio.ledger.folders import agree, uses_of_entries
 from credit_portfolio.ledger.lines import entries_of, lines_of, text_of
+from credit_portfolio.ledger.mixed_dates import MOST_TRIED, format_meant, texts_of
 from credit_portfolio.ledger.parsing import Faults, decimal_marks, read_date, read_money
 from credit_portfolio.ledger.positions import Ledger, frame_of
 from credit_portfolio.ledger.profiles import (
@@ -593,8 +594,8 @@ class _Job:
             )
             raise DataError(
                 f"none of the {quality.rows_read:,} entries of {quality.source} is an acceptable "
-                f"invoice ({counts or 'no row is an invoice'}); expected at least one: the error's "
-                "failures hold every rejected one",
+                f"invoice ({counts or 'no row is an invoice'}); expected at least one: "
+                f"{self._format_hint(quality)}the error's failures hold every rejected one",
                 quality.rejected,
             )
         if day is None and days["first"] > self.today:
@@ -609,6 +610,21 @@ class _Job:
                 f"{days['first']}; expected a day from {days['first']} on: choose a later day"
             )
         return found
+
+    def _format_hint(self, quality: LedgerQuality) -> str:
+        """Return which format would read booking dates that are unreadable, with a semicolon."""
+        source = self.profile.columns["booking_date"]
+        if (
+            not isinstance(source, str)
+            or not (quality.rejected["rule"] == "unreadable_booking_date").any()
+        ):
+            return ""
+        column = self.raw.table[f"c{_match(self.profile, self.raw.incoming)[source]}"]
+        if not column.type().is_string():
+            return ""
+        cells = frame_of(self.raw.table.select(day=column).limit(MOST_TRIED))["day"]
+        hint = format_meant(texts_of(cells), self.profile.date_formats)
+        return f"{hint}; " if hint else ""
 
 
 # --- the picture and the record -----------------------------------------------------------------

@@ -247,8 +247,12 @@ def rejected_rows(
     return frame
 
 
-def one_currency(sums: Sums, rejected: pd.DataFrame, incoming: Incoming, label: str) -> str:
+def one_currency(
+    sums: Sums, rejected: pd.DataFrame, incoming: Incoming, label: str, hint: str = ""
+) -> str:
     """Return the currency of the accepted rows.
+
+    ``hint`` says what would read them, should there be none.
 
     Raises
     ------
@@ -261,10 +265,12 @@ def one_currency(sums: Sums, rejected: pd.DataFrame, incoming: Incoming, label: 
             f"{rule} {rows:,}" for rule, rows in rejected["rule"].value_counts().items()
         )
         place = f"row {rejected['row'][0]}: " if "row" in rejected else ""
+        if "file" in rejected:
+            place = f"file {rejected['file'][0]!r}, {place}"
         raise DataError(
             f"none of the {incoming.rows:,} rows of {incoming.where} is acceptable ({counts}); "
-            f"expected at least one; {place}{rejected['reason'][0]}: the error's "
-            "failures hold every row",
+            f"expected at least one; {place}{rejected['reason'][0]}: "
+            f"{f'{hint}; ' if hint else ''}the error's failures hold every row",
             rejected,
         )
     if len(table) > 1:

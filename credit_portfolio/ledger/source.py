@@ -24,7 +24,12 @@ from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.folders import Agreement, agree, refuse_large, uses_of_invoices
 from credit_portfolio.ledger.judging import customer_codes
-from credit_portfolio.ledger.mixed_dates import mixed_dates, with_doubt
+from credit_portfolio.ledger.mixed_dates import (
+    dates_as_written,
+    format_meant,
+    mixed_dates,
+    with_doubt,
+)
 from credit_portfolio.ledger.parsing import (
     currency_word,
     decimal_marks,
@@ -412,9 +417,13 @@ def _ledger(case: Case, day: datetime.date | None) -> Ledger:
             )
     rejected = rejected_rows(found.judged, incoming, case.mapped, raw.places, sums.rejected)
     refuse_without_rate(rejected, incoming.where)
-    notes, doubtful = mixed_dates(rejected, _headers(case), case.profile.date_formats)
+    headers, formats = _headers(case), case.profile.date_formats
+    notes, doubtful = mixed_dates(rejected, headers, formats)
     incoming.notes += notes
-    label = one_currency(sums, rejected, incoming, case.asked or case.profile.currency)
+    hint = ""
+    if sums.accepted.empty:
+        hint = format_meant(dates_as_written(rejected, headers), formats)
+    label = one_currency(sums, rejected, incoming, case.asked or case.profile.currency, hint)
     as_of = day_or_latest(sums, day, incoming.where, case.today)
     known = sums.day if day else day_sums(accepted, as_of)
     quality = quality_record(sums, known, rejected, incoming, case.profile.name, label, as_of)
