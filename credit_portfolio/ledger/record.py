@@ -48,6 +48,8 @@ FINDINGS = {
     "collected.",
     "dates_in_doubt": "Another day with day and month exchanged, in a file of which some dates "
     "fit only that way: read as the profile says.",
+    "years_apart": "Invoiced years apart from the others, with more empty years than others in "
+    "the book: a mistyped year makes a return panel long.",
 }
 
 

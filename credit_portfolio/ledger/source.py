@@ -63,6 +63,7 @@ from credit_portfolio.ledger.schema import (
     resolve_profile,
 )
 from credit_portfolio.ledger.verdicts import Case, verdict
+from credit_portfolio.ledger.years import spans_decades, with_years_apart
 
 __all__ = ["Expression", "Ledger", "Profile", "Table", "open_ledger", "read_day"]
 
@@ -429,6 +430,8 @@ def _ledger(case: Case, day: datetime.date | None) -> Ledger:
     quality = quality_record(sums, known, rejected, incoming, case.profile.name, label, as_of)
     if doubtful:
         quality = with_doubt(quality, accepted, doubtful)
+    if spans_decades(sums):
+        quality = with_years_apart(quality, accepted)
     if raw.keeps:
         engines.drop(raw.engine, "raw", "parsed", "judged", "likely_copies", "copies")
     embedded = None

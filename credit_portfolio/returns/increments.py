@@ -16,7 +16,12 @@ import pandas as pd
 from credit_portfolio.errors import ModelError
 from credit_portfolio.ledger.positions import Ledger, arrow_of, frame_of, total_of
 from credit_portfolio.returns.cells import Cells, arrays_of, no_cells, sums_of
-from credit_portfolio.returns.periods import frame_of_periods, notes_on_open, starts_of
+from credit_portfolio.returns.periods import (
+    frame_of_periods,
+    notes_on_gaps,
+    notes_on_open,
+    starts_of,
+)
 from credit_portfolio.returns.rows import markup_of, ordinal_of, rows_of
 
 if TYPE_CHECKING:
@@ -143,7 +148,10 @@ def updated(panel: ReturnPanel, ledger: Ledger) -> ReturnPanel:
         periods=frame.periods,
         costs=costs,
         dropped=frame.dropped,
-        notes=notes_on_open(float(still_open), rule, ledger),
+        notes=(
+            *notes_on_gaps(frame.periods, ripe.to_numpy(), now["invoices"].to_numpy()[frame.ripe]),
+            *notes_on_open(float(still_open), rule, ledger),
+        ),
         as_of=ledger.as_of,
         history=replace(
             history,

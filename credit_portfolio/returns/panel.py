@@ -19,6 +19,7 @@ from credit_portfolio.returns.periods import (
     UNITS,
     frame_of_periods,
     no_periods,
+    notes_on_gaps,
     notes_on_open,
     starts_of,
 )
@@ -220,7 +221,12 @@ class ReturnPanel:
             min_periods=min_periods,
             convention=rule.describe(),
             dropped=frame.dropped,
-            notes=notes_on_open(float(sheet.open[frame.ripe].sum()), rule, ledger),
+            notes=(
+                *notes_on_gaps(
+                    frame.periods, sheet.ordinals[frame.ripe], sheet.invoices[frame.ripe]
+                ),
+                *notes_on_open(float(sheet.open[frame.ripe].sum()), rule, ledger),
+            ),
             as_of=ledger.as_of,
             currency=ledger.currency,
             history=_history(ledger, rule, period, maturity_days, sheet) if updatable else None,

@@ -91,6 +91,41 @@ def no_periods() -> pd.DataFrame:
     return pd.DataFrame({"period": [], "reason": [], "invoices": [], "amount": []})
 
 
+def notes_on_gaps(
+    periods: pd.PeriodIndex, ordinals: NDArray[np.int64], invoices: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Say so where more than half of the periods have no sale: one mistyped year does that.
+
+    Parameters
+    ----------
+    periods : pandas.PeriodIndex
+        Those of the panel.
+    ordinals, invoices : ndarray
+        The periods with a sale, in any order, and how many invoices each has.
+
+    Examples
+    --------
+    >>> periods = pd.period_range("2018", "2024", freq="Y")
+    >>> notes_on_gaps(periods, np.array([48, 53, 54]), np.array([1, 8, 9]))[0][:63]
+    '4 of the 7 periods have no sale at all, 4 of them between 2018 '
+    """
+    empty = len(periods) - len(ordinals)
+    if 2 * empty <= len(periods):
+        return ()
+    order = np.argsort(ordinals)
+    place = int(np.argmax(np.diff(ordinals[order]))) + 1
+    before, after = order[:place], order[place:]
+    few = min(before, after, key=lambda side: int(invoices[side].sum()))
+    start, end = (int(ordinals[order[k]] - ordinals[order[0]]) for k in (place - 1, place))
+    count = int(invoices[few].sum())
+    which = "before" if few is before else "after"
+    return (
+        f"{empty:,} of the {len(periods):,} periods have no sale at all, {end - start - 1:,} of "
+        f"them between {periods[start]} and {periods[end]}: is the date right of the {count:,} "
+        f"invoices {which} that gap, or the period too short for this book?",
+    )
+
+
 def notes_on_open(still_open: float, rule: ReturnRule, ledger: Ledger) -> tuple[str, ...]:
     """Say so where money of mature periods is open and nothing is provided for it."""
     if rule.provisions is None and still_open > 0:
