@@ -725,6 +725,16 @@ def test_a_text_file_without_a_last_line_break_says_so(csv_file):
     assert "line break" not in " ".join(notes)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_years_apart_are_told_by_every_engine(opened, book, engine):
+    old = {"invoice_date": "1975-06-02", "due_date": "1975-07-02", "amount": "7.50"}
+    ledger = opened(engine, book({}, {}, old), {})
+    findings = ledger.quality.findings.set_index("finding")
+    assert findings.at["years_apart", "rows"] == 1
+    assert findings.at["years_apart", "amount"] == Decimal("7.5")
+    assert "years that stand apart from the others: 1975" in ledger.quality.notes
+
+
 # --- Parquet where it lies ----------------------------------------------------------------------
 
 
