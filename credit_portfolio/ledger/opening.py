@@ -30,7 +30,13 @@ from credit_portfolio.ledger.entries import (
 from credit_portfolio.ledger.folders import agree, uses_of_entries
 from credit_portfolio.ledger.lines import entries_of, lines_of, text_of
 from credit_portfolio.ledger.mixed_dates import MOST_TRIED, format_meant, texts_of
-from credit_portfolio.ledger.parsing import Faults, decimal_marks, read_date, read_money
+from credit_portfolio.ledger.parsing import (
+    Faults,
+    decimal_marks,
+    plausible_days,
+    read_date,
+    read_money,
+)
 from credit_portfolio.ledger.positions import Ledger, frame_of
 from credit_portfolio.ledger.profiles import (
     EntryProfile,
@@ -39,7 +45,7 @@ from credit_portfolio.ledger.profiles import (
 )
 from credit_portfolio.ledger.quality import MARK, LedgerQuality
 from credit_portfolio.ledger.reading import Incoming, reading
-from credit_portfolio.ledger.record import FINDINGS
+from credit_portfolio.ledger.record import FINDINGS, decimal_of
 from credit_portfolio.ledger.repairs import Repairs, check_kind, for_entries, mended_lines, told_of
 from credit_portfolio.ledger.schema import MONEY, REQUIRED, RESERVED, Profile, plain
 from credit_portfolio.ledger.source import Expression, Table
@@ -56,8 +62,6 @@ _SHOWN = (
     "amount",
 )
 _TOTALS = ("amount", "collected", "discount", "written_off", "open")
-_FIRST_DAY = datetime.date(1970, 1, 1)
-_DAYS_AHEAD = 5 * 365 + 1  # as for invoices: no due date of an open book is further off
 
 _FINDINGS = {
     "settled_in_source": "The source calls the invoice settled, but what was accepted does not "
@@ -455,8 +459,8 @@ class _Cells:
         return value, faults
 
     def implausible(self, day: Expression) -> Expression:
-        last = self.today + datetime.timedelta(days=_DAYS_AHEAD)
-        return (day < _FIRST_DAY) | (day > last)
+        first, last = plausible_days(self.today)
+        return (day < first) | (day > last)
 
     def other_currency(self, word: Expression) -> Expression:
         return ibis.literal(False) if self.asked is None else word != self.asked
@@ -646,7 +650,7 @@ def _pictured(
     if mended.hold_out_disputed:
         held = every.filter(every.disputed)
         row = frame_of(held.aggregate(rows=held.count(), money=held.open.sum())).iloc[0]
-        told.append(("held_out_disputed", int(row["rows"]), _decimal(row["money"])))
+        told.append(("held_out_disputed", int(row["rows"]), decimal_of(row["money"])))
         every = every.filter(~every.disputed)
     invoices = every.filter(every.amount > 0)
     t = every
@@ -664,7 +668,7 @@ def _pictured(
     totals = pd.DataFrame(
         {
             "invoices": [int(known[f"{name}_count"]) for name in _TOTALS],
-            "money": [_decimal(known[f"{name}_money"]) for name in _TOTALS],
+            "money": [decimal_of(known[f"{name}_money"]) for name in _TOTALS],
         },
         index=pd.Index(_TOTALS),
     )
@@ -673,7 +677,7 @@ def _pictured(
     quality = replace(
         quality,
         rows_after_as_of=int(after["rows"]),
-        amount_after_as_of=_decimal(after["money"]),
+        amount_after_as_of=decimal_of(after["money"]),
         findings=_with_told(told, _findings(accepted, every, as_of, known)),
         control_totals=totals,
         as_of=as_of,
@@ -704,11 +708,6 @@ def _with_told(told: Sequence[tuple[str, int, Decimal]], findings: pd.DataFrame)
 
 def _count(condition: Expression) -> Expression:
     return condition.fill_null(False).ifelse(1, 0).sum().fill_null(0)
-
-
-def _decimal(value: Any) -> Decimal:
-    """Return a sum of the engine as Decimal; the sum over no rows is 0."""
-    return value if isinstance(value, Decimal) and value.is_finite() else Decimal(0)
 
 
 def _findings(accepted: Table, every: Table, as_of: datetime.date, known: Any) -> pd.DataFrame:
@@ -746,7 +745,7 @@ def _findings(accepted: Table, every: Table, as_of: datetime.date, known: Any) -
         "paid_by_another_customer": (strange["rows"], strange["money"]),
     }
     lines = [
-        (name, int(rows), _decimal(money), _FINDINGS[name])
+        (name, int(rows), decimal_of(money), _FINDINGS[name])
         for name, (rows, money) in found.items()
         if rows
     ]
@@ -765,7 +764,7 @@ def _quality(judged: Table, incoming: Incoming, profile: EntryProfile, label: st
         )
     )
     counted = {
-        str(rule): (int(rows), _decimal(amount), int(blank))
+        str(rule): (int(rows), decimal_of(amount), int(blank))
         for rule, rows, amount, blank in counts.itertuples(index=False)
     }
     bad = len(incoming.malformed)
