@@ -304,17 +304,22 @@ def entries_of(
         allocated = good.select("item", "debit_row", "against", "day", "taken")
         waits = items.line_id.notnull()
         stray = joined.filter(~joined.good)
-    spread = items.mutate(
-        spreads=(items.fault == "")
-        & items.kind.isin(CLAIMS).fill_null(False)
-        & items.against_document.isnull()
-        & waits
-    )
+    spread = items.mutate(spreads=(items.fault == "") & _credits(items) & waits)
     parts = [_numbered(spread.filter(~spread.spreads), groups)]
     parts += _spread(spread.filter(spread.spreads), allocated, groups)
     if stray is not None:
         parts.append(_strays(stray, parts[0], groups))
     return ibis.union(*parts)
+
+
+def _credits(items: Table) -> Expression:
+    """Return whether an item may be spread over invoices that it does not name itself.
+
+    One without money below 0 or without a day is judged as it is: parts of it would not add up to
+    it, and of nothing there are no parts.
+    """
+    whole = (items.amount < 0) & items.booking_date.notnull()
+    return (items.kind.isin(CLAIMS) & items.against_document.isnull() & whole).fill_null(False)
 
 
 def _numbered(
@@ -423,7 +428,7 @@ def _cleared_together(items: Table) -> Table:
         against=debits.document,
         **{f"debit_{name}": debits[name] for name in key},
     )
-    credits_ = claims.filter(claims.against_document.isnull() & (claims.amount < 0))
+    credits_ = claims.filter(_credits(claims))
     rank: Any = ibis.literal(0)
     for kind, place in _ORDER.items():
         rank = (credits_.kind == kind).ifelse(place, rank)
@@ -449,7 +454,7 @@ def _linked(items: Table, links: Table | None) -> Table:
     if links is None:
         raise TypeError("matching 'links' needs the second table")
     t = items.filter(items.fault == "")
-    claims = t.filter(t.kind.isin(CLAIMS) & t.against_document.isnull())
+    claims = t.filter(_credits(t))
     claims = claims.select(
         "item", "booking_date", credit_line=claims.line_id, credit_customer=claims.customer_id
     )

@@ -234,6 +234,28 @@ def test_a_copied_line_takes_part_in_a_clearing_once(ledger, tmp_path):
     assert figures(copied) == figures(ledger)
 
 
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"DMBTR": ""}, "amount_not_a_number"),
+        ({"DMBTR": "0.00"}, "wrong_sign"),
+        ({"DMBTR": "-5.00"}, "wrong_sign"),
+        ({"BUDAT": ""}, "unreadable_booking_date"),
+    ],
+)
+def test_a_payment_that_cannot_be_one_is_rejected_whole_and_clears_nothing(changed, rule):
+    invoice = {"KUNNR": "1", "BELNR": "11", "BSCHL": "01", "SHKZG": "S", "BUDAT": "20240105",
+               "ZFBDT": "20240105", "ZBD1T": "30", "DMBTR": "1000.00", "AUGBL": "90",
+               "AUGDT": "20240130"}  # fmt: skip
+    payment = invoice | {"BELNR": "90", "BSCHL": "15", "SHKZG": "H", "DMBTR": "600.00"} | changed
+    frame = pd.DataFrame([invoice, payment])
+    ledger = open_entries(frame, profile="sap", write_offs="none", as_of="2024-06-30")
+    assert refused(ledger) == [(2, rule)]
+    assert adds_up(ledger)
+    assert ledger.quality.amount_accepted == 1000
+    assert figures(ledger) == {"0000000011": {"amount": 1000, "open": 1000}}
+
+
 def test_document_currency_reads_its_own_columns_and_keeps_one_currency(tmp_path):
     text = """
         KUNNR,BELNR,BSCHL,SHKZG,BUDAT,FAEDT,WRBTR,WAERS,DMBTR,AUGBL,AUGDT
