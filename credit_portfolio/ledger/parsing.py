@@ -215,6 +215,7 @@ _TEXT_OF = {  # what a directive may be; years and days depend on each other, se
     "%M": "[0-5][0-9]",
     "%S": "[0-5][0-9]",
 }
+_HOURS = frozenset(("%H", "%M", "%S"))
 _LEAP = {"%Y": f"[0-9]{{2}}(?:{_OF_FOUR})|(?:{_OF_FOUR})00", "%y": f"00|{_OF_FOUR}"}
 _DAYS = (  # months, and the days that each of them has
     ((1, 3, 5, 7, 8, 10, 12), "0?[1-9]|[12][0-9]|3[01]"),
@@ -253,6 +254,13 @@ def days_that_are(form: str) -> str:
 
 def _parts_of(form: str) -> list[str]:
     return re.findall(r"%.|[^%]+", form, re.DOTALL)
+
+
+def _midnight(form: str) -> str:
+    """Return the pattern of the texts of a format that say no time of day but midnight."""
+    pieces = {"%%": "%"} | _DIGITS | dict.fromkeys(_HOURS, "0{1,2}")
+    parts = (pieces.get(p, "[0-9]{1,2}") if p[0] == "%" else re.escape(p) for p in _parts_of(form))
+    return "^" + "".join(parts) + "$"
 
 
 def _any_case(name: str) -> str:
@@ -344,7 +352,17 @@ def read_date(
         if shape_of(form) in shapes[:place]:
             # Two formats that read two days out of one text: not for us to choose.
             first = (days[form] == first).fill_null(True).ifelse(first, ibis.null("date"))
-    return first, text.fill_null("") == "", never
+    return first, text.fill_null("") == "", _says_hours(text, days, first)
+
+
+def _says_hours(text: Expression, days: Mapping[str, Expression], read: Expression) -> Expression:
+    """Return whether a text that was read says a time of day, in the format that fits it."""
+    hours = ibis.literal(False)
+    for form, day in days.items():
+        if _HOURS & set(_parts_of(form)):
+            fits = day.notnull() & read.notnull()
+            hours = hours | (fits & ~_fits(text, _midnight(form)))
+    return hours
 
 
 # --- money --------------------------------------------------------------------------------------

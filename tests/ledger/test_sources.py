@@ -420,6 +420,17 @@ def test_times_of_day_are_dropped_and_found(book):
     assert list(ledger.quality.findings["finding"]) == ["time_of_day_dropped"]
 
 
+def test_times_of_day_in_text_are_dropped_and_found_but_midnight_is_none(book):
+    texts = ["2024-01-10 23:30", "2024-01-10 00:00", "2024-01-10 0:00", "2024-01-10", "never"]
+    frame = book(*({"invoice_date": text} for text in texts))
+    ledger = open_ledger(frame, date_format=("%Y-%m-%d", "%Y-%m-%d %H:%M"))
+    assert list(ledger.quality.rejected["row"]) == [5]
+    assert set(ledger.to_frame()["invoice_date"]) == {pd.Timestamp("2024-01-10")}
+    found = ledger.quality.findings.set_index("finding")
+    assert found["rows"].to_dict() == {"time_of_day_dropped": 1}
+    assert found["amount"].to_dict() == {"time_of_day_dropped": 100}
+
+
 def test_times_with_a_zone_are_an_error(book):
     frame = book({})
     frame["due_date"] = pd.to_datetime(["2024-02-09"]).tz_localize("Asia/Shanghai")
