@@ -13,16 +13,19 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ibis
+import ibis.expr.operations as ops
 
 from credit_portfolio.ledger.entries import CLAIMS, MONEY_TYPE, Store, at_once, copies_among
 from credit_portfolio.ledger.parsing import Faults, currency_word
 from credit_portfolio.ledger.profiles import LINE_COLUMNS, EntryProfile, KindRule
+from credit_portfolio.ledger.quality import MARK
 
 if TYPE_CHECKING:
     from credit_portfolio.ledger.source import Expression, Table
 
 DAYS = ("booking_date", "due_date", "base_date", "end_date", "clearing_date", "settled_date")
 MONEYS = ("amount", "discount", "settled_amount")
+IDS = ("customer_id", "document", "line", "against_document", "undoes", "clearing", "line_id")
 
 # A row may become several entries, and each needs a number of its own in which the rows' order is
 # kept: item (twice the row, and one more for its discount), then the invoice's row, then the part.
@@ -30,16 +33,18 @@ _ROWS = 2**30
 _PARTS = 4
 _ITSELF, _USED, _ALLOCATED, _LINK = range(_PARTS)
 
+_EXACT = 2**53  # from here on a binary float does not hold every whole number
+
 
 class Cells(Protocol):
     """Reads cells of a source, as its profile writes them."""
 
-    def day(self, column: Expression, name: str) -> tuple[Expression, Expression]:
-        """Return the day, NULL when there is none, and whether the cell is blank."""
+    def day(self, column: Expression, name: str) -> tuple[Expression, Expression, Expression]:
+        """Return the day, NULL when there is none, whether the cell is blank, and hours went."""
         ...
 
-    def money(self, column: Expression, name: str) -> tuple[Expression, Faults]:
-        """Return the value, NULL unless readable, and what is wrong with it."""
+    def money(self, column: Expression, name: str) -> tuple[Expression, Faults, Expression]:
+        """Return the value, NULL unless readable, what is wrong, and whether it was rounded."""
         ...
 
     def implausible(self, day: Expression) -> Expression:
@@ -56,19 +61,44 @@ class Cells(Protocol):
 
 def text_of(column: Expression, profile: EntryProfile, name: str) -> Expression:
     """Return a cell as text, NULL when blank: whole numbers, lost zeros and blanks put right."""
-    if column.type().is_floating() and name in profile.whole:
-        column = column.isnan().ifelse(ibis.null("float64"), column.cast("float64")).cast("int64")
-    text = column.cast("string").strip()
-    if name in profile.whole:
-        pointed = text.re_search(r"^[0-9]+\.0+$").fill_null(False)
-        text = pointed.ifelse(text.re_replace(r"\.0+$", ""), text)
+    return read_text(column, profile, name)[0]
+
+
+def read_text(
+    column: Expression, profile: EntryProfile, name: str
+) -> tuple[Expression, dict[str, Expression]]:
+    """Return a cell as :func:`text_of` does, and of each repair whether it touched the cell."""
+    touched: dict[str, Expression] = {}
+    kind, whole = column.type(), name in profile.whole
+    if whole and kind.is_floating():
+        text, touched["whole_numbers"] = _of_float(column.cast("float64"))
+    else:
+        written = column.cast("string")
+        text = written.strip()
+        if kind.is_string():
+            touched["trimmed_ids"] = written != text
+        if whole and not kind.is_integer():
+            pointed = text.re_search(r"^[0-9]+\.0+$").fill_null(False)
+            text = pointed.ifelse(text.re_replace(r"\.0+$", ""), text)
+            touched["whole_numbers"] = pointed
     width = profile.pad.get(name)
     if width is not None:
         short = (text.re_search("^[0-9]+$") & (text.length() < width)).fill_null(False)
         text = short.ifelse(text.lpad(width, "0"), text)
+        touched["restored_zeros"] = short
     for blank in ("", *profile.blanks.get(name, ())):
         text = text.nullif(blank)
-    return text
+    # Where nothing is there nothing was repaired: blanks fill up columns of a fixed width.
+    return text, {finding: hit & text.notnull() for finding, hit in touched.items()}
+
+
+def _of_float(column: Expression) -> tuple[Expression, Expression]:
+    """Return a number as text, and whether it is a whole one; another stays what it is."""
+    number = column.isnan().ifelse(ibis.null("float64"), column)
+    near = (number.abs() < _EXACT).ifelse(number, ibis.null("float64"))
+    whole = (near.floor() == near).fill_null(False)
+    digits = whole.ifelse(near, ibis.null("float64")).cast("int64").cast("string")
+    return digits.fill_null(number.cast("string")), whole
 
 
 def lines_of(
@@ -96,24 +126,28 @@ def lines_of(
     Returns
     -------
     table expression
-        row, ``LINE_COLUMNS`` but base_date and undoes, fault, settled_kind, said_settled, and the
-        groups. The currency is in capitals, empty when blank.
+        row, ``LINE_COLUMNS`` but base_date and undoes, fault, settled_kind, said_settled, a column
+        ``mark_…`` for each repair that the types of the columns allow, and the groups. The currency
+        is in capitals, empty when blank.
     """
-    texts = {name: text_of(column, profile, name) for name, column in columns.items()}
+    read = {name: read_text(column, profile, name) for name, column in columns.items()}
+    texts = {name: text for name, (text, _) in read.items()}
+    touched = _touched_texts(profile, {name: hits for name, (_, hits) in read.items()})
     fields: dict[str, Expression] = {"row": raw.row}
     faults: list[tuple[Expression, str]] = []
     for name in LINE_COLUMNS:
         if name in DAYS or name in MONEYS or name == "currency":
             continue
         fields[name] = _joined(profile.columns.get(name), texts)
-    days, implausible = _days(profile, columns, texts, cells)
+    days, implausible, touched["time_of_day_dropped"] = _days(profile, columns, texts, cells)
     fields |= days
     for name in MONEYS:
         column = _only(profile.columns.get(name), columns)
         if column is None:
             fields[name] = ibis.null(MONEY_TYPE)
             continue
-        fields[name], wrong = cells.money(column, name)
+        fields[name], wrong, rounded = cells.money(column, name)
+        touched["rounded_floats"].append(rounded)
         faults.append((wrong.too_fine, "too_many_decimals"))
         faults.append((wrong.too_large, "amount_too_large"))
         faults.append((wrong.unreadable, "amount_not_a_number"))
@@ -139,7 +173,40 @@ def lines_of(
         del fields[name]
     says = {"clearing": "clearing_date", "row": "settled_date"}.get(profile.matching)
     fields["said_settled"] = ibis.null("date") if says is None else fields[says]
-    return raw.select(**fields, fault=fault, **{name: raw[name] for name in groups})
+    kept = {name: raw[name] for name in groups}
+    return raw.select(**fields, fault=fault, **marks_of(touched), **kept)
+
+
+def _touched_texts(
+    profile: EntryProfile, read: Mapping[str, Mapping[str, Expression]]
+) -> dict[str, list[Expression]]:
+    """Return the repairs of texts by finding; of a word or a code, space around it is no matter."""
+    ids: list[str] = []
+    for name in IDS:
+        parts = profile.columns.get(name, ())
+        ids += [parts] if isinstance(parts, str) else parts
+    touched: dict[str, list[Expression]] = {"trimmed_ids": [], "rounded_floats": []}
+    for name, hits in read.items():
+        for finding, hit in hits.items():
+            if finding != "trimmed_ids" or name in ids:
+                touched.setdefault(finding, []).append(hit)
+    return touched
+
+
+def marks_of(touched: Mapping[str, Sequence[Expression]]) -> dict[str, Expression]:
+    """Return a column ``mark_…`` for each finding that some row may have.
+
+    Parameters
+    ----------
+    touched : mapping of str to sequence of expression
+        Finding -> conditions, of which one is enough; constants are those that a type rules out.
+    """
+    marks = {}
+    for finding, hits in touched.items():
+        possible = [hit for hit in hits if not isinstance(hit.op(), ops.Literal)]
+        if possible:
+            marks[f"{MARK}{finding}"] = reduce(lambda a, b: a | b, possible).fill_null(False)
+    return marks
 
 
 def _only(parts: str | tuple[str, ...] | None, found: Mapping[str, Any]) -> Any:
@@ -170,9 +237,13 @@ def _days(
     columns: Mapping[str, Expression],
     texts: Mapping[str, Expression],
     cells: Cells,
-) -> tuple[dict[str, Expression], Expression]:
-    """Return the days of a row, the due date worked out from terms, and whether one is absurd."""
+) -> tuple[dict[str, Expression], Expression, list[Expression]]:
+    """Return the days of a row, whether one is absurd, and of each column whether hours went.
+
+    The due date is worked out from terms where the row says none.
+    """
     found: dict[str, Expression] = {}
+    hours: list[Expression] = []
     implausible: Expression = ibis.literal(False)
     for name in DAYS:
         source = profile.columns.get(name)
@@ -183,7 +254,8 @@ def _days(
         kind = column.type()
         if not (kind.is_date() or kind.is_timestamp()):
             column = _only(source, texts)
-        found[name] = cells.day(column, name)[0]
+        found[name], _, timed = cells.day(column, name)
+        hours.append(timed)
         implausible = implausible | cells.implausible(found[name]).fill_null(False)
     if "base_date" in profile.columns:
         days: Any = ibis.literal(0)
@@ -194,7 +266,7 @@ def _days(
                 days = (figures > 0).ifelse(figures, days)
         terms = (found["base_date"] + days.as_interval("D")).cast("date")
         found["due_date"] = found["due_date"].fill_null(terms)
-    return found, implausible
+    return found, implausible, hours
 
 
 def _signed(

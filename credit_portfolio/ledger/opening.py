@@ -27,8 +27,16 @@ from credit_portfolio.ledger.entries import (
     judge_entries,
     unapplied_on,
 )
+from credit_portfolio.ledger.findings import (
+    Told,
+    count,
+    findings_of,
+    marks_in,
+    told_of,
+    told_of_links,
+)
 from credit_portfolio.ledger.folders import agree, uses_of_entries
-from credit_portfolio.ledger.lines import entries_of, lines_of, text_of
+from credit_portfolio.ledger.lines import entries_of, lines_of, marks_of, read_text, text_of
 from credit_portfolio.ledger.mixed_dates import MOST_TRIED, format_meant, texts_of
 from credit_portfolio.ledger.parsing import (
     Faults,
@@ -43,10 +51,10 @@ from credit_portfolio.ledger.profiles import (
     KindRule,
     resolve_entry_profile,
 )
-from credit_portfolio.ledger.quality import MARK, LedgerQuality
+from credit_portfolio.ledger.quality import LedgerQuality
 from credit_portfolio.ledger.reading import Incoming, reading
-from credit_portfolio.ledger.record import FINDINGS, decimal_of
-from credit_portfolio.ledger.repairs import Repairs, check_kind, for_entries, mended_lines, told_of
+from credit_portfolio.ledger.record import decimal_of
+from credit_portfolio.ledger.repairs import Repairs, check_kind, for_entries, mended_lines
 from credit_portfolio.ledger.schema import MONEY, REQUIRED, RESERVED, Profile, plain
 from credit_portfolio.ledger.source import Expression, Table
 
@@ -63,17 +71,6 @@ _SHOWN = (
 )
 _TOTALS = ("amount", "collected", "discount", "written_off", "open")
 
-_FINDINGS = {
-    "settled_in_source": "The source calls the invoice settled, but what was accepted does not "
-    "cover it: the rest counts as open.",
-    "credited": "Credit notes: they lower the amount of the invoices that they name.",
-    "credited_in_full": "Invoices of which nothing is left: no longer sales, not in the invoices.",
-    "unapplied_cash": "Money on account: received for no invoice; see unapplied().",
-    "unapplied_credit": "Credit on account: credit notes for no invoice; see unapplied().",
-    "paid_by_another_customer": "Booked by another customer than the invoice's: it counts for the "
-    "invoice's.",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Mended:
@@ -82,12 +79,12 @@ class Mended:
     Parameters
     ----------
     told : tuple
-        Finding, rows and money of each repair that touched a row.
+        Finding, rows and money of each repair that touched an accepted row of the source.
     hold_out_disputed : bool
         Whether invoices are left out while they are disputed.
     """
 
-    told: tuple[tuple[str, int, Decimal], ...] = ()
+    told: Told = ()
     hold_out_disputed: bool = False
 
 
@@ -364,10 +361,15 @@ def _read_links(raw: sources.Raw, profile: EntryProfile) -> Table:
     written = raw.table[f"c{found[profile.links['link_amount']]}"]
     marks = decimal_marks(raw.table, {"amount": written}, None, raw.incoming)
     cells = _Cells(profile, marks, raw.incoming.where, None, sources.today())
-    fields = {name: text_of(columns[name], profile, name) for name in ("credit_id", "debit_id")}
-    fields["link_date"] = cells.day(columns["link_date"], "link_date")[0]
-    fields["link_amount"] = cells.money(columns["link_amount"], "link_amount")[0]
-    return raw.keep("links", t.select("row", **fields))
+    fields: dict[str, Expression] = {}
+    fields["link_date"], _, hours = cells.day(columns["link_date"], "link_date")
+    fields["link_amount"], _, rounded = cells.money(columns["link_amount"], "link_amount")
+    touched = {"time_of_day_dropped": [hours], "rounded_floats": [rounded]}
+    for name in ("credit_id", "debit_id"):
+        fields[name], hits = read_text(columns[name], profile, name)
+        for finding, hit in hits.items():
+            touched.setdefault(finding, []).append(hit)
+    return raw.keep("links", t.select("row", **fields, **marks_of(touched)))
 
 
 class _Keeper:
@@ -450,13 +452,11 @@ class _Cells:
     asked: str | None
     today: datetime.date
 
-    def day(self, column: Expression, name: str) -> tuple[Expression, Expression]:
-        found, blank, _ = read_date(column, self.profile.date_formats, name, self.where)
-        return found, blank
+    def day(self, column: Expression, name: str) -> tuple[Expression, Expression, Expression]:
+        return read_date(column, self.profile.date_formats, name, self.where)
 
-    def money(self, column: Expression, name: str) -> tuple[Expression, Faults]:
-        value, faults, _ = read_money(column, self.marks, name, self.where)
-        return value, faults
+    def money(self, column: Expression, name: str) -> tuple[Expression, Faults, Expression]:
+        return read_money(column, self.marks, name, self.where)
 
     def implausible(self, day: Expression) -> Expression:
         first, last = plausible_days(self.today)
@@ -547,12 +547,10 @@ class _Job:
 
     def ledger(self, day: datetime.date | None, links: Table | None) -> EntryLedger:
         inner, keep = self._inner(), _Keeper(self.raw)
-        lines = keep("entry_lines", self.lines())
-        mended = Mended()
-        if self.repairs is not None:
-            mended = Mended(told_of(lines), self.repairs.hold_out_disputed)
-            lines = lines.drop(*[name for name in lines.columns if name.startswith(MARK)])
-        label = self._currency(lines)
+        read = keep("entry_lines", self.lines())
+        seen = _seen(read)
+        label = self._currency(seen)
+        lines = read.drop(*marks_in(read))
         entries = entries_of(lines, self.profile, inner, links, keep)
         judged = judge_entries(keep("entries_read", entries), inner, keep, keep.empty)
         quality = _quality(judged, self.raw.incoming, self.profile, label)
@@ -560,16 +558,21 @@ class _Job:
         columns = [name for name in judged.columns if name not in (*inner, "rule")]
         named = {name: accepted[own] for name, own in zip(self.groups, inner, strict=True)}
         accepted = keep("entries_accepted", accepted.select(*columns, **named))
-        as_of = self._day(accepted, day, quality)
+        days = _days_of(accepted, self.today)
+        as_of = self._day(days, day, quality)
+        told: Told = ()
+        if days["latest"] > self.today or any(seen[name].sum() for name in marks_in(read)):
+            told = told_of(read, accepted, self.today)
+        if links is not None:
+            told += told_of_links(links, judged)
         keep.drop_all_but("entries_accepted")
+        held_out = self.repairs is not None and self.repairs.hold_out_disputed
+        mended = Mended(told, held_out)
         return _pictured(accepted, as_of, self.groups, label, quality, keep, mended)
 
-    def _currency(self, lines: Table) -> str:
+    def _currency(self, seen: pd.DataFrame) -> str:
         """Return the one currency of the sound lines."""
-        sound = lines.filter(lines.fault == "")
-        table = frame_of(
-            sound.group_by("currency").aggregate(rows=sound.count()).order_by("currency")
-        )
+        table = seen.loc[seen["sound"], ["currency", "rows"]].reset_index(drop=True)
         if len(table) > 1:
             parts = [f"{c or '(blank)'} {n:,} rows" for c, n in table.itertuples(index=False)]
             raise DataError(
@@ -582,16 +585,8 @@ class _Job:
         return said or self.asked or self.profile.currency
 
     def _day(
-        self, accepted: Table, day: datetime.date | None, quality: LedgerQuality
+        self, days: pd.Series[Any], day: datetime.date | None, quality: LedgerQuality
     ) -> datetime.date:
-        t = accepted
-        past = t.booking_date <= self.today
-        days = frame_of(
-            t.aggregate(
-                first=t.booking_date.min(where=t.kind == "invoice"),
-                last=t.booking_date.max(where=past),
-            )
-        ).iloc[0]
         if pd.isna(days["first"]):
             counts = ", ".join(
                 f"{rule} {rows:,}" for rule, rows in quality.rejected["rule"].value_counts().items()
@@ -631,6 +626,26 @@ class _Job:
         return f"{hint}; " if hint else ""
 
 
+def _seen(lines: Table) -> pd.DataFrame:
+    """Count rows and what repairs touched, by currency and whether a line is sound so far."""
+    t = lines.mutate(sound=lines.fault == "")
+    marks = {name: count(t[name]) for name in marks_in(t)}
+    sums = t.group_by("currency", "sound").aggregate(rows=t.count(), **marks)
+    return frame_of(sums.order_by("currency", "sound"))
+
+
+def _days_of(accepted: Table, today: datetime.date) -> pd.Series[Any]:
+    """Return the day of the first invoice, of the last entry by today, and of the last of all."""
+    t = accepted
+    past = t.booking_date <= today
+    days = t.aggregate(
+        first=t.booking_date.min(where=t.kind == "invoice"),
+        last=t.booking_date.max(where=past),
+        latest=t.booking_date.max(),
+    )
+    return frame_of(days).iloc[0]
+
+
 # --- the picture and the record -----------------------------------------------------------------
 
 
@@ -655,14 +670,14 @@ def _pictured(
     invoices = every.filter(every.amount > 0)
     t = every
     sums: dict[str, Expression] = {
-        "invoices": _count(t.amount > 0),
+        "invoices": count(t.amount > 0),
         "customers": t.customer_id.nunique(where=t.amount > 0),
-        "still_open": _count(t.open > 0),
-        "credited_in_full": _count(t.amount == 0),
+        "still_open": count(t.open > 0),
+        "credited_in_full": count(t.amount == 0),
         "credited_in_full_money": t.credited.sum(where=t.amount == 0),
     }
     for name in (*_TOTALS, "credited"):
-        sums[f"{name}_count"] = _count(t[name] != 0)
+        sums[f"{name}_count"] = count(t[name] != 0)
         sums[f"{name}_money"] = t[name].sum()
     known = frame_of(t.aggregate(**sums)).iloc[0]
     totals = pd.DataFrame(
@@ -678,7 +693,7 @@ def _pictured(
         quality,
         rows_after_as_of=int(after["rows"]),
         amount_after_as_of=decimal_of(after["money"]),
-        findings=_with_told(told, _findings(accepted, every, as_of, known)),
+        findings=findings_of(accepted, every, as_of, known, told),
         control_totals=totals,
         as_of=as_of,
     )
@@ -697,61 +712,6 @@ def _pictured(
     )
 
 
-def _with_told(told: Sequence[tuple[str, int, Decimal]], findings: pd.DataFrame) -> pd.DataFrame:
-    """Return findings with the lines of repairs before them."""
-    meanings = {**FINDINGS, "held_out_disputed": "Disputed on as_of, with what is open of them: in "
-                "no figure of the ledger."}  # fmt: skip
-    lines = [(name, rows, money, meanings[name]) for name, rows, money in told if rows]
-    lines += findings.itertuples(index=False, name=None)
-    return pd.DataFrame(lines, columns=["finding", "rows", "amount", "meaning"])
-
-
-def _count(condition: Expression) -> Expression:
-    return condition.fill_null(False).ifelse(1, 0).sum().fill_null(0)
-
-
-def _findings(accepted: Table, every: Table, as_of: datetime.date, known: Any) -> pd.DataFrame:
-    """Return what one should know about accepted entries, with rows and money."""
-    waiting = unapplied_on(accepted, as_of)
-    cash, credit = waiting.unapplied_cash, waiting.unapplied_credit
-    pools = frame_of(
-        waiting.aggregate(
-            cash=_count(cash != 0),
-            cash_money=cash.sum(),
-            credit=_count(credit != 0),
-            credit_money=credit.sum(),
-        )
-    ).iloc[0]
-    t = accepted.filter((accepted.booking_date <= as_of) & (accepted.kind != "reversal"))
-    owner = accepted.filter(accepted.kind == "invoice").select(
-        owned="document", owner="customer_id"
-    )
-    others = t.inner_join(owner, t.against_document == owner.owned)
-    others = others.filter(others.customer_id != others.owner)
-    strange = frame_of(others.aggregate(rows=others.count(), money=others.amount.sum())).iloc[0]
-    said = accepted.filter(
-        (accepted.kind == "invoice") & (accepted.said_settled <= as_of).fill_null(False)
-    )
-    left = every.filter(every.open > 0).semi_join(
-        said.select(invoice_id=said.document), "invoice_id"
-    )
-    short = frame_of(left.aggregate(rows=left.count(), money=left.open.sum())).iloc[0]
-    found = {
-        "settled_in_source": (short["rows"], short["money"]),
-        "credited": (known["credited_count"], known["credited_money"]),
-        "credited_in_full": (known["credited_in_full"], known["credited_in_full_money"]),
-        "unapplied_cash": (pools["cash"], pools["cash_money"]),
-        "unapplied_credit": (pools["credit"], pools["credit_money"]),
-        "paid_by_another_customer": (strange["rows"], strange["money"]),
-    }
-    lines = [
-        (name, int(rows), decimal_of(money), _FINDINGS[name])
-        for name, (rows, money) in found.items()
-        if rows
-    ]
-    return pd.DataFrame(lines, columns=["finding", "rows", "amount", "meaning"])
-
-
 def _quality(judged: Table, incoming: Incoming, profile: EntryProfile, label: str) -> LedgerQuality:
     """Return the record of all entries; what depends on a day is filled in with the picture."""
     t = judged
@@ -760,7 +720,7 @@ def _quality(judged: Table, incoming: Incoming, profile: EntryProfile, label: st
         t.group_by("rule").aggregate(
             rows=t.count(),
             amount=t.amount.sum(where=~foreign),
-            blank=_count(t.amount.isnull() | foreign),
+            blank=count(t.amount.isnull() | foreign),
         )
     )
     counted = {

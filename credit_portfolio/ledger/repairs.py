@@ -18,7 +18,7 @@ import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
 from credit_portfolio.ledger import currency
-from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
+from credit_portfolio.ledger.positions import MONEY_TYPE
 from credit_portfolio.ledger.profiles import Sides
 from credit_portfolio.ledger.quality import MARK, MONEY_PLACES
 from credit_portfolio.ledger.schema import plain
@@ -486,26 +486,6 @@ def mended_lines(lines: Table, repairs: Repairs) -> Table:
         changed["due_date"] = blank.ifelse(due, lines.due_date)
         changed[f"{MARK}due_date_from_terms"] = blank & due.notnull()
     return lines.mutate(**changed).drop("due_blank")
-
-
-def told_of(lines: Table) -> tuple[tuple[str, int, Decimal], ...]:
-    """Return finding, rows and money of what was mended in lines that are sound so far."""
-    marks = [name for name in lines.columns if name.startswith(MARK)]
-    if not marks:
-        return ()
-    sound = lines.filter(lines.fault == "")
-    sums: dict[str, Expression] = {}
-    for name in marks:
-        sums[f"{name}_rows"] = sound[name].ifelse(1, 0).sum()
-        sums[f"{name}_money"] = sound.amount.sum(where=sound[name])
-    row = frame_of(sound.aggregate(**sums)).iloc[0]
-    found = []
-    for name in marks:
-        rows, money = row[f"{name}_rows"], row[f"{name}_money"]
-        if not pd.isna(rows) and rows:
-            money = Decimal(0) if pd.isna(money) else money
-            found.append((name.removeprefix(MARK), int(rows), money))
-    return tuple(found)
 
 
 def _merged(t: Table, same: Mapping[str, str]) -> tuple[Expression, Expression]:

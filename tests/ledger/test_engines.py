@@ -173,6 +173,7 @@ def in_spark(spark, frame: pd.DataFrame, types: dict[str, str]):
         "numeric(18,4)": "decimal(18,4)",
         "numeric(18,5)": "decimal(18,5)",
         "double precision": "double",
+        "timestamp": "timestamp_ntz",
     }
     schema = ", ".join(
         f"`{name}` {spark_types.get(types.get(name, ''), types.get(name, 'string'))}"
@@ -398,6 +399,43 @@ def test_every_engine_judges_and_pictures_entries_alike(engine, opened):
     assert reference.on("2024-01-25").unapplied()["unapplied_cash"].to_dict() == {
         "0000000001": 1480.0
     }
+
+
+MENDED_TYPES = {
+    "doc_id": "double precision",
+    "posting_date": "timestamp",
+    "total_open_amount": "double precision",
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_tells_alike_what_was_mended_in_entries(engine, opened, fixed_today):
+    times = [datetime.datetime(2019, 1, day, hour) for day, hour in ((1, 10), (2, 0), (3, 0))]
+    frame = pd.DataFrame(
+        {
+            "cust_number": ["200769623", " CCU02\t", "0200769623"],
+            "doc_id": [1930000001.0, 1930000002.5, 1930000003.0],
+            "posting_date": pd.Series(times, dtype=object),
+            "due_in_date": ["20190201.0", "20190201", "2019-02-01 13:30:00"],
+            "total_open_amount": [0.1 + 0.2, 50.5, 70.0],
+            "invoice_currency": "USD",
+            "clear_date": [None, str(fixed_today + datetime.timedelta(days=1)), "2019-02-05"],
+            "isOpen": ["1.0", "0", "0"],
+        }
+    )
+    told = {"profile": "highradius", "as_of": "2019-02-28", "write_offs": "none"}
+    ledger = opened(engine, frame, MENDED_TYPES, open_entries, **told)
+    quality = ledger.quality
+    lines = quality.findings[["finding", "rows", "amount"]].itertuples(index=False, name=None)
+    assert {name: (rows, money) for name, rows, money in lines} == {
+        "dated_after_today": (1, Decimal("50.5")),
+        "rounded_floats": (1, Decimal("0.3")),
+        "trimmed_ids": (1, Decimal("50.5")),
+        "restored_zeros": (1, Decimal("0.3")),
+        "whole_numbers": (2, Decimal("70.3")),
+        "time_of_day_dropped": (2, Decimal("70.3")),
+    }
+    assert quality.rows_read == 5
 
 
 MENDED = Repairs(

@@ -1,0 +1,211 @@
+"""What is mended in a ledger of entries is told, once a row of the source, with its money."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+
+from credit_portfolio.ledger.findings import ON_A_DAY, REPAIRS
+from credit_portfolio.ledger.opening import EntryLedger, open_entries
+from credit_portfolio.ledger.profiles import ENTRY_PROFILES
+from credit_portfolio.ledger.repairs import Repairs
+
+DAYS = ("2024-01-10", "2024-02-29", "2025-06-30")
+ENTRY = {
+    "customer_id": "C1",
+    "document": "",
+    "line": "",
+    "against_document": "",
+    "kind": "invoice",
+    "booking_date": "2024-01-02",
+    "due_date": "2024-02-01",
+    "amount": "100.00",
+}
+
+
+def entries(*rows: dict[str, object]) -> pd.DataFrame:
+    """Return a frame of entries; each is an invoice of its own but for what is given."""
+    filled = [ENTRY | {"document": f"D{k}"} | row for k, row in enumerate(rows, start=1)]
+    return pd.DataFrame(filled, columns=list(ENTRY))
+
+
+def told(ledger: EntryLedger) -> dict[str, tuple[int, Decimal]]:
+    """Return rows and money of the repairs, which no day may change."""
+    seen = []
+    for one in (ledger, *map(ledger.on, DAYS)):
+        frame = one.quality.findings
+        frame = frame[frame["finding"].isin(list(REPAIRS))]
+        assert list(frame["meaning"]) == [REPAIRS[name] for name in frame["finding"]]
+        assert sorted(frame["finding"], key=list(REPAIRS).index) == list(frame["finding"])
+        lines = zip(frame["finding"], frame["rows"], frame["amount"], strict=True)
+        seen.append({name: (rows, money) for name, rows, money in lines})
+    assert seen[1:] == seen[:1] * len(DAYS)
+    return seen[0]
+
+
+def test_a_tidy_source_has_no_findings():
+    frame = entries({}, {"kind": "payment", "against_document": "D1", "amount": "-30.00"})
+    assert open_entries(frame, as_of="2024-03-01").quality.findings.empty
+    frame["amount"] = [100.0, -30.0]
+    frame["booking_date"] = pd.to_datetime(frame["booking_date"])
+    assert told(open_entries(frame, as_of="2024-03-01")) == {}
+
+
+def test_space_around_any_id_is_told_once_a_row_and_that_of_blank_cells_is_none():
+    payment = {"kind": "payment", "against_document": "D1", "amount": "-10.00"}
+    frame = entries(
+        {"against_document": "   ", "line": "\t"},  # blanks of a fixed width
+        {"customer_id": " C1 ", "document": "D2\n", "amount": "7.00"},
+        {"kind": " invoice ", "amount": "5.00"},  # a word is no id
+        payment | {"against_document": " D1", "amount": "-1.00"},
+        payment | {"line": "1 "},
+        {"customer_id": " C1", "due_date": "never"},  # rejected: told by its rule
+    )
+    ledger = open_entries(frame, as_of="2024-03-01")
+    assert list(ledger.quality.rejected["row"]) == [6]
+    assert told(ledger) == {"trimmed_ids": (3, Decimal(7 - 1 - 10))}
+
+
+def test_money_in_binary_floats_that_was_rounded_is_told():
+    frame = entries({}, {}, {"due_date": None})
+    frame["amount"] = [0.1 + 0.2, 12.5, 1 / 3]
+    assert told(open_entries(frame, as_of="2024-03-01")) == {"rounded_floats": (1, Decimal("0.3"))}
+
+
+def test_times_of_day_are_told_of_columns_and_of_text_and_midnight_is_none():
+    frame = entries({}, {"amount": "7.00"}, {"amount": "5.00"})
+    frame["booking_date"] = pd.to_datetime(["2024-01-02", "2024-01-02 23:59", "2024-01-02 00:00"],
+                                           format="mixed")  # fmt: skip
+    frame["due_date"] = ["2024-02-01", "2024-02-01 08:00", "2024-02-01 00:00"]
+    formats = ("%Y-%m-%d", "%Y-%m-%d %H:%M")
+    ledger = open_entries(frame, as_of="2024-03-01", date_format=formats)
+    assert told(ledger) == {"time_of_day_dropped": (1, 7)}
+    assert set(ledger.to_frame()["due_date"]) == {pd.Timestamp("2024-02-01")}
+
+
+def test_entries_booked_after_today_are_told_and_do_not_set_the_day(fixed_today):
+    ahead = (fixed_today + datetime.timedelta(days=1)).isoformat()
+    payment = {"kind": "payment", "against_document": "D1", "amount": "-10.00"}
+    frame = entries(
+        {},
+        payment | {"booking_date": "2024-02-15"},
+        payment | {"booking_date": fixed_today.isoformat(), "line": "2"},
+        payment | {"booking_date": ahead, "line": "3", "amount": "-4.00"},
+        {"booking_date": ahead, "due_date": "2024-02-01"},  # rejected: due before
+    )
+    ledger = open_entries(frame)
+    assert ledger.as_of == fixed_today
+    assert told(ledger) == {"dated_after_today": (1, -4)}
+    assert ledger.quality.rows_after_as_of == 1
+
+
+SAP = """KUNNR;BELNR;BSCHL;SHKZG;BUDAT;ZFBDT;ZBD1T;DMBTR;AUGBL;AUGDT
+0000000001;0000000011;01;S;20240105;20240105;30;1000.00;0000000090;20240130
+0000000001;12;01;S;20240106;20240106;30;500.00;0000000090;20240130
+0000000001;90;15;H;20240120;20240120;0;1600.00;90;20240130
+0000000001;0000000013;01;S;20240110;20240110;30;70.00;0;00000000
+0000000001;14;40;S;20240110;20240110;30;70.00;;
+"""
+
+
+def sap(tmp_path: Path, text: str = SAP) -> EntryLedger:
+    path = tmp_path / "lines.csv"
+    path.write_text(text)
+    return open_entries(path, "sap", "2024-06-30", write_offs="none")
+
+
+def test_a_row_that_becomes_several_entries_counts_once_with_its_own_money(tmp_path):
+    ledger = sap(tmp_path)
+    # The payment is on account until it is cleared, then spread over two invoices, with 100 left.
+    assert (ledger.quality.rows_read, ledger.quality.rows_rejected) == (9, 1)
+    assert told(ledger) == {"restored_zeros": (2, 500 - 1600)}
+
+
+def test_a_clearing_after_today_is_told_though_the_payment_was_booked_before(tmp_path):
+    text = SAP.replace("20240130", "20250701")
+    assert told(sap(tmp_path, text))["dated_after_today"] == (1, -1600)
+
+
+def test_an_invoice_and_its_settlement_in_one_row_are_one_row():
+    rows = [
+        ("200769623", 1930000001.0, "2019-01-01 10:00", "20190201.0", 100.123456, None, "1"),
+        (" CCU02 ", 1930000002.0, "2019-01-02", "20190201", 50.5, "2025-11-03", "0.0"),
+        ("0200769623", 1930000003.0, "2019-01-03", "2019-02-01 13:30:00", 70.0, "2019-02-05", "0"),
+        (None, 1930000004.0, "2019-01-03 11:00", "20190201.0", 80.0, None, "1"),
+    ]
+    names = ("cust_number", "doc_id", "posting_date", "due_in_date", "total_open_amount",
+             "clear_date", "isOpen")  # fmt: skip
+    frame = pd.DataFrame(rows, columns=list(names)).assign(invoice_currency="USD")
+    frame["posting_date"] = pd.to_datetime(frame["posting_date"], format="mixed")
+    ledger = open_entries(frame, "highradius", "2019-02-28", write_offs="none")
+    assert told(ledger) == {
+        "dated_after_today": (1, Decimal("50.5")),
+        "rounded_floats": (1, Decimal("100.1235")),
+        "trimmed_ids": (1, Decimal("50.5")),
+        "restored_zeros": (1, Decimal("100.1235")),
+        "whole_numbers": (3, Decimal("220.6235")),
+        "time_of_day_dropped": (2, Decimal("170.1235")),
+    }
+    assert set(ledger.to_frame()["customer_id"]) == {"0200769623", "CCU02"}
+    assert (ledger.quality.rows_read, ledger.quality.rows_accepted) == (6, 5)
+
+
+def test_an_id_in_floats_that_is_no_whole_number_stays_what_it_is():
+    profile = replace(ENTRY_PROFILES["entries"], whole=("document",))
+    frame = entries({}, {}, {}, {})
+    frame["document"] = [12.0, 12.5, 1e300, float("inf")]
+    ledger = open_entries(frame, profile, "2024-03-01")
+    documents = set(ledger.to_frame()["invoice_id"])
+    assert {"12", "12.5"} < documents
+    assert len(documents) == 4
+    assert told(ledger) == {"whole_numbers": (1, 100)}
+
+
+def test_the_second_table_tells_its_own():
+    lines = pd.DataFrame(
+        [
+            ("1", "C1", "INV1", "2024-01-05", "2024-02-04", "300.00", "out_invoice"),
+            ("2", "C1", "PAY1", "2024-01-20", "2024-01-20", "-300.00", "entry"),
+        ],
+        columns=["id", "partner_id", "move_name", "date", "date_maturity", "balance", "move_type"],
+    )
+    links = pd.DataFrame(
+        {
+            "credit_move_id": ["2", " 2", "9 "],  # the last names no row: rejected
+            "debit_move_id": ["1", "1", "1"],
+            "max_date": pd.to_datetime(["2024-01-25 17:00", "2024-01-26", "2024-01-27 17:00"],
+                                       format="mixed"),
+            "amount": [100.00001, 50.0, 1 / 3],
+        }
+    )  # fmt: skip
+    ledger = open_entries(lines, "odoo", "2024-03-31", write_offs="none", links=links.iloc[[0, 2]])
+    assert told(ledger) == {
+        "rounded_floats_in_links": (1, 100),
+        "time_of_day_dropped_in_links": (1, 100),
+    }
+    assert list(ledger.quality.rejected["rule"]) == ["unmatched_link"]
+    ledger = open_entries(lines, "odoo", "2024-03-31", write_offs="none", links=links.iloc[[1]])
+    assert told(ledger) == {"trimmed_ids_in_links": (1, 50)}
+    assert ledger.exposure().to_dict() == {"C1": 250}
+
+
+def test_what_was_asked_for_counts_accepted_rows_only_too():
+    frame = entries(
+        {"due_date": ""},
+        {"due_date": "", "customer_id": "C2"},
+        {"due_date": "", "customer_id": "C2", "amount": "-1.00"},  # rejected: wrong sign
+    )
+    repairs = Repairs(terms=30, same_customer={"C2": "C1"})
+    ledger = open_entries(frame, as_of="2024-03-01", repairs=repairs)
+    assert told(ledger) == {"due_date_from_terms": (2, 200), "merged_customers": (1, 100)}
+
+
+def test_the_page_lists_every_finding():
+    page = Path(__file__).parents[2] / "docs" / "ledger_entries.md"
+    text = page.read_text(encoding="utf-8")
+    for name in {**REPAIRS, **ON_A_DAY}:
+        assert f"`{name.removesuffix('_in_links')}`" in text, name
