@@ -190,6 +190,7 @@ def test_quality_says_what_to_do(invoices: Path, tmp_path: Path) -> None:
         assert run("quality", path, "--out", tmp_path / name).returncode == 0
     content = json.loads((tmp_path / "q.json").read_text(encoding="utf-8"))
     assert (content["rows_read"], content["rows_rejected"]) == (4_000, 8)
+    assert content["source_rows"] == 4_000
     assert len(content["rejected"]) == 8
     assert len(pd.read_excel(tmp_path / "q.xlsx", sheet_name="rejected")) == 8
     done = run("ageing", path)

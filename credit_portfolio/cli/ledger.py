@@ -270,6 +270,7 @@ def _write(
         "currency": ledger.currency,
         "rows_read": ledger.quality.rows_read,
         "rows_rejected": ledger.quality.rows_rejected,
+        "source_rows": ledger.quality.source_rows,
         **asked,
         **{name: _records(frame) for name, frame in sheets.items()},
     }

@@ -171,7 +171,7 @@ def say_rejected(page: Page, ledger: Ledger) -> None:
     q = ledger.quality
     if q.rows_rejected:
         page.note(
-            f"{q.rows_rejected:,} of {q.rows_read:,} rows ({money_text(q.amount_rejected)} "
+            f"{q.rows_rejected:,} of {q.rows_read:,} {q.counted} ({money_text(q.amount_rejected)} "
             f"{q.currency}".rstrip()
             + ") were rejected and are not in it: see credit-portfolio "
             "quality",
@@ -354,7 +354,9 @@ def show_quality(ledger: Ledger) -> None:
     q = ledger.quality
     page = Page()
     page.title("Ledger quality", *facts_of(ledger), f"profile {clean(q.profile)}")
-    table = _counts("rows", q.currency)
+    table = _counts(q.counted, q.currency)
+    if q.counted != "rows":
+        table.add_row(*map(Text, ("rows of the source", f"{q.source_rows:,}", "")))
     for label, rows, amount in (
         ("read", q.rows_read, q.amount_read),
         ("accepted", q.rows_accepted, q.amount_accepted),
@@ -368,8 +370,8 @@ def show_quality(ledger: Ledger) -> None:
     page.table(table)
     if q.rows_without_readable_amount:
         page.note(
-            f"{q.rows_without_readable_amount:,} rejected rows have no amount that could be added "
-            "up\n"
+            f"{q.rows_without_readable_amount:,} rejected {q.counted} have no amount that could be "
+            "added up\n"
         )
     broken = q.rules[q.rules["rows"] > 0]
     _show_counted(page, "Rejected, by rule", broken, "rule", "what_to_do")

@@ -553,7 +553,7 @@ class _Job:
         lines = read.drop(*marks_in(read))
         entries = entries_of(lines, self.profile, inner, links, keep)
         judged = judge_entries(keep("entries_read", entries), inner, keep, keep.empty)
-        quality = _quality(judged, self.raw.incoming, self.profile, label)
+        quality = _quality(judged, self.raw.incoming, self.profile, label, int(seen["rows"].sum()))
         accepted = judged.filter(judged.rule == "")
         columns = [name for name in judged.columns if name not in (*inner, "rule")]
         named = {name: accepted[own] for name, own in zip(self.groups, inner, strict=True)}
@@ -712,8 +712,13 @@ def _pictured(
     )
 
 
-def _quality(judged: Table, incoming: Incoming, profile: EntryProfile, label: str) -> LedgerQuality:
-    """Return the record of all entries; what depends on a day is filled in with the picture."""
+def _quality(
+    judged: Table, incoming: Incoming, profile: EntryProfile, label: str, lines: int
+) -> LedgerQuality:
+    """Return the record of all entries; what depends on a day is filled in with the picture.
+
+    ``lines`` is how many rows of the source the engine has seen.
+    """
     t = judged
     foreign = t.rule == "other_currency"
     counts = frame_of(
@@ -747,6 +752,7 @@ def _quality(judged: Table, incoming: Incoming, profile: EntryProfile, label: st
         rows_read=rows + rejected_rows,
         rows_accepted=rows,
         rows_rejected=rejected_rows,
+        source_rows=lines + bad,
         amount_read=amount + rejected_amount,
         amount_accepted=amount,
         amount_rejected=rejected_amount,

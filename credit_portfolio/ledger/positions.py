@@ -405,8 +405,8 @@ class Ledger:
             f"amount {money_text(totals['amount'])}{unit}, collected "
             f"{money_text(totals['collected'])}, written off {money_text(totals['written_off'])}, "
             f"open {money_text(totals['open'])}\n"
-            f"{self.quality.rows_rejected:,} of {self.quality.rows_read:,} rows rejected: see "
-            ".quality"
+            f"{self.quality.rows_rejected:,} of {self.quality.rows_read:,} {self.quality.counted} "
+            "rejected: see .quality"
         )
 
 

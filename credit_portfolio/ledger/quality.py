@@ -298,6 +298,9 @@ def money_text(value: Decimal) -> str:
 class LedgerQuality:
     """What a source contained: rows read = accepted + rejected, and the money of each side.
 
+    In a ledger of entries the rows counted are entries: a row of the source may become several, and
+    ``source_rows`` is the number to hold against the file.
+
     Parameters
     ----------
     source : str
@@ -308,6 +311,8 @@ class LedgerQuality:
         Currency of all money here; empty when unknown.
     rows_read, rows_accepted, rows_rejected : int
         Read is always accepted plus rejected.
+    source_rows : int
+        Rows of the source that were read; those of a ledger of invoices are ``rows_read``.
     amount_read, amount_accepted, amount_rejected : Decimal
         Sums of the amounts that could be read in the ledger's currency.
     rows_without_readable_amount : int
@@ -338,6 +343,7 @@ class LedgerQuality:
     rows_read: int
     rows_accepted: int
     rows_rejected: int
+    source_rows: int
     amount_read: Decimal
     amount_accepted: Decimal
     amount_rejected: Decimal
@@ -360,14 +366,22 @@ class LedgerQuality:
             ("rejected", self.rows_rejected, self.amount_rejected),
             ("accepted, dated after as_of", self.rows_after_as_of, self.amount_after_as_of),
         ]
-        return [(label, f"{rows:,}", money_text(money)) for label, rows, money in lines]
+        counts = [(label, f"{rows:,}", money_text(money)) for label, rows, money in lines]
+        if self.counted == "rows":
+            return counts
+        return [("rows of the source", f"{self.source_rows:,}", ""), *counts]
+
+    @property
+    def counted(self) -> str:
+        """What the record counts: rows, or entries where the source has another number of rows."""
+        return "rows" if self.source_rows == self.rows_read else "entries"
 
     def _tables(self) -> list[tuple[str, list[tuple[str, str, str]]]]:
         """Return the tables of the page: title, and rows of three texts."""
         unit = self.currency or "currency unknown"
         broken = self.rules[self.rules["rows"] > 0]
         tables = [
-            (f"rows and {unit}", self._counts()),
+            (f"{self.counted} and {unit}", self._counts()),
             ("rejected, by rule", _lines(broken, "rule")),
             ("findings in accepted rows", _lines(self.findings, "finding")),
             (
@@ -391,8 +405,8 @@ class LedgerQuality:
             parts.append(f"\n{title}")
             parts += [f"  {label:<34}{rows:>12}{money:>24}" for label, rows, money in lines]
         if self.rows_without_readable_amount:
-            count = self.rows_without_readable_amount
-            parts.append(f"\n{count:,} rejected rows have no amount that could be added up")
+            rejected = f"{self.rows_without_readable_amount:,} rejected {self.counted}"
+            parts.append(f"\n{rejected} have no amount that could be added up")
         parts += [f"\n{note}" if not index else note for index, note in enumerate(self.notes)]
         return "\n".join(parts)
 

@@ -353,6 +353,7 @@ def quality_record(
         rows_read=incoming.rows,
         rows_accepted=accepted_rows,
         rows_rejected=incoming.rows - accepted_rows,
+        source_rows=incoming.rows,
         amount_read=accepted_amount + rejected_amount,
         amount_accepted=accepted_amount,
         amount_rejected=rejected_amount,

@@ -318,6 +318,7 @@ def certificate_table(a: Allocation) -> Table:
 # ------------------------------------------------------------------------------ ledger quality
 
 _SIDES = ("read", "accepted", "rejected")
+_COUNTED = (("Count", "number"), ("Amount", "number"))
 
 
 def quality_tables(quality: Any) -> list[Table]:
@@ -327,7 +328,8 @@ def quality_tables(quality: Any) -> list[Table]:
     ----------
     quality : object
         What ``Ledger.quality`` holds: ``rows_read``, ``rows_accepted``, ``rows_rejected``, the
-        same three of ``amount_``, ``rules`` and ``findings`` (tables with rows, amount, meaning).
+        same three of ``amount_``, ``rules`` and ``findings`` (tables with rows, amount, meaning),
+        and ``source_rows``, where that is another number than ``rows_read``.
 
     Raises
     ------
@@ -345,10 +347,17 @@ def quality_tables(quality: Any) -> list[Table]:
             f"quality is a {type(quality).__name__} without {', '.join(missing)}; give "
             "ledger.quality"
         )
+    rows = getattr(quality, "source_rows", quality.rows_read)
+    caption = "Rows read are those accepted and those rejected; no row is lost."
+    if rows != quality.rows_read:
+        caption = (
+            f"{rows:,} rows of the source became entries, which are counted here: those read are "
+            "those accepted and those rejected; none is lost."
+        )
     totals = Table(
         "quality-totals",
-        "Rows read are those accepted and those rejected; no row is lost.",
-        (("Rows", "text"), ("Count", "number"), ("Amount", "number")),
+        caption,
+        (("Rows" if rows == quality.rows_read else "Entries", "text"), *_COUNTED),
         tuple(
             (
                 Cell(_upper(side)),

@@ -248,7 +248,9 @@ def origin(allocation: Allocation, quality: Any = None) -> str:
         read, rejected = s.get("rows_read"), s.get("rows_rejected")
     if read is not None:
         file = plain_label(file) if file else "Ledger"
-        parts.append(f"{file}: {plural(read, 'row')} read, {rejected:,} rejected")
+        rows = getattr(quality, "source_rows", read)
+        became = "" if rows == read else f" as {plural(read, 'entry', 'entries')}"
+        parts.append(f"{file}: {plural(rows, 'row')} read{became}, {rejected:,} rejected")
     return " · ".join(parts)
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from credit_portfolio.cli import tables
 from credit_portfolio.ledger.findings import ON_A_DAY, REPAIRS
 from credit_portfolio.ledger.opening import EntryLedger, open_entries
 from credit_portfolio.ledger.profiles import ENTRY_PROFILES
 from credit_portfolio.ledger.repairs import Repairs
+from credit_portfolio.report import tables as report_tables
 
 DAYS = ("2024-01-10", "2024-02-29", "2025-06-30")
 ENTRY = {
@@ -120,8 +122,9 @@ def sap(tmp_path: Path, text: str = SAP) -> EntryLedger:
 
 def test_a_row_that_becomes_several_entries_counts_once_with_its_own_money(tmp_path):
     ledger = sap(tmp_path)
+    quality = ledger.quality
     # The payment is on account until it is cleared, then spread over two invoices, with 100 left.
-    assert (ledger.quality.rows_read, ledger.quality.rows_rejected) == (9, 1)
+    assert (quality.source_rows, quality.rows_read, quality.rows_rejected) == (5, 9, 1)
     assert told(ledger) == {"restored_zeros": (2, 500 - 1600)}
 
 
@@ -151,7 +154,8 @@ def test_an_invoice_and_its_settlement_in_one_row_are_one_row():
         "time_of_day_dropped": (2, Decimal("170.1235")),
     }
     assert set(ledger.to_frame()["customer_id"]) == {"0200769623", "CCU02"}
-    assert (ledger.quality.rows_read, ledger.quality.rows_accepted) == (6, 5)
+    quality = ledger.quality
+    assert (quality.source_rows, quality.rows_read, quality.rows_accepted) == (4, 6, 5)
 
 
 def test_an_id_in_floats_that_is_no_whole_number_stays_what_it_is():
@@ -202,6 +206,32 @@ def test_what_was_asked_for_counts_accepted_rows_only_too():
     repairs = Repairs(terms=30, same_customer={"C2": "C1"})
     ledger = open_entries(frame, as_of="2024-03-01", repairs=repairs)
     assert told(ledger) == {"due_date_from_terms": (2, 200), "merged_customers": (1, 100)}
+
+
+def test_rows_of_the_source_and_entries_are_both_said(tmp_path, capsys, monkeypatch):
+    ledger = sap(tmp_path, SAP + "0000000001;15;01;S;20240110;20240110;30\n")  # too short a line
+    quality = ledger.quality
+    assert quality.source_rows == len(SAP.splitlines()) - 1 + 1
+    assert quality.rows_read == quality.rows_accepted + quality.rows_rejected == 10
+    assert quality.amount_read == quality.amount_accepted + quality.amount_rejected
+    assert "2 of 10 entries rejected" in repr(ledger)
+    page = " ".join(repr(quality).split())
+    assert "entries and currency unknown rows of the source 6 read 10" in page
+    assert "<td style='text-align:left'>rows of the source</td><td>6</td>" in quality._repr_html_()
+    monkeypatch.setenv("COLUMNS", "100")
+    tables.show_quality(ledger)
+    page = " ".join(capsys.readouterr().out.split())
+    assert "entries money" in page
+    assert "rows of the source 6 read 10" in page
+    totals = report_tables.quality_tables(quality)[0]
+    assert totals.caption.startswith("6 rows of the source became entries")
+
+
+def test_a_source_of_one_row_an_entry_counts_rows():
+    ledger = open_entries(entries({}, {"due_date": ""}), as_of="2024-03-01")
+    assert ledger.quality.source_rows == ledger.quality.rows_read == 2
+    assert "1 of 2 rows rejected" in repr(ledger)
+    assert "rows of the source" not in repr(ledger.quality) + ledger.quality._repr_html_()
 
 
 def test_the_page_lists_every_finding():

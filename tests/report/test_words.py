@@ -30,6 +30,8 @@ def test_the_origin_says_day_file_and_rows_as_far_as_they_are_known(plain, quali
     quality.file_name, quality.as_of = "in\u202evoices.csv", datetime.date(2023, 12, 31)
     said = "As of 2023-12-31 · in\ufffdvoices.csv: 1,000 rows read, 3 rejected"
     assert words.origin(plain, quality) == said
+    quality.source_rows = 600
+    assert words.origin(plain, quality).endswith("600 rows read as 1,000 entries, 3 rejected")
     more = {"as_of": "2024-03-31", "source": "a.csv", "rows_read": 1, "rows_rejected": 0}
     known = replace(plain, summary=plain.summary | more)
     assert words.origin(known) == "As of 2024-03-31 · a.csv: 1 row read, 0 rejected"
