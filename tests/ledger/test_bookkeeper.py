@@ -8,8 +8,11 @@ import io
 import re
 from collections import Counter, defaultdict
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -158,36 +161,73 @@ def verdicts(rows: list[dict[str, str]]) -> list[str]:
     return rules
 
 
-@settings(max_examples=60)
-@given(rows=book, as_csv=st.booleans())
-def test_a_ledger_agrees_with_the_bookkeeper(rows, as_csv, tmp_path_factory):
+DATES = ("invoice_date", "due_date", "settled_date")
+MONEY = ("amount", "settled_amount", "written_off_amount")
+YES = {"yes": True, "no": False, "true": True}
+
+
+def csv_file(rows: list[dict[str, str]], path: Path) -> Path:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_text(text.getvalue(), newline="")
+    return path
+
+
+def sayable(r: dict[str, str]) -> dict[str, str]:
+    """Return a row with what no typed column can say left blank."""
+    less = {name: r[name] if date(r[name]) else "" for name in DATES}
+    less |= {name: "" if money(r[name]) is None else r[name] for name in MONEY}
+    return r | less | {"disputed": r["disputed"] if r["disputed"].lower() in YES else ""}
+
+
+def typed_file(rows: list[dict[str, str]], path: Path) -> Path:
+    """Write dates as dates, money as exact decimals, flags as flags; blank cells are null."""
+    typed = [
+        r
+        | {name: date(r[name]) for name in DATES}
+        | {name: money(r[name]) for name in MONEY}
+        | {"disputed": YES.get(r["disputed"].lower())}
+        for r in rows
+    ]
+    types = dict.fromkeys(COLUMNS, pa.string()) | dict.fromkeys(DATES, pa.date32())
+    types |= {"disputed": pa.bool_(), "amount": pa.decimal128(18, 5)}
+    types |= dict.fromkeys(MONEY[1:], pa.decimal128(12, 2))
+    pq.write_table(pa.Table.from_pylist(typed, pa.schema(types)), path)
+    return path
+
+
+@settings(max_examples=45)
+@given(rows=book, form=st.sampled_from(["frame", "csv", "parquet"]))
+def test_a_ledger_agrees_with_the_bookkeeper(rows, form, tmp_path_factory):
+    source: object = pd.DataFrame(rows, columns=COLUMNS)
+    options: dict[str, object] = {"as_of": AS_OF, "decimal": "."}
+    if form == "csv":
+        source = csv_file(rows, tmp_path_factory.mktemp("book") / "book.csv")
+    elif form == "parquet":
+        rows = [sayable(r) for r in rows]
+        source = typed_file(rows, tmp_path_factory.mktemp("book") / "book.parquet")
+        del options["decimal"]
     rules = verdicts(rows)
     kept = [meaning(r) for r, rule in zip(rows, rules, strict=True) if not rule]
-    source: object = pd.DataFrame(rows, columns=COLUMNS)
-    if as_csv:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-        path = tmp_path_factory.mktemp("book") / "book.csv"
-        path.write_text(text.getvalue(), newline="")
-        source = path
     if not kept:
         with pytest.raises(DataError, match="none of the") as caught:
-            open_ledger(source, as_of=AS_OF, decimal=".")
+            open_ledger(source, **options)
         assert list(caught.value.failures["rule"]) == rules
         return
     if min(r[1] for r in kept) > AS_OF:
         with pytest.raises(DataError, match="first invoice"):
-            open_ledger(source, as_of=AS_OF, decimal=".")
+            open_ledger(source, **options)
         return
-    ledger = open_ledger(source, as_of=AS_OF, decimal=".")
+    ledger = open_ledger(source, **options)
     quality = ledger.quality
 
     # Rows: each is accepted, or rejected under the bookkeeper's rule; none is lost.
     found = dict(zip(quality.rejected["row"], quality.rejected["rule"], strict=True))
     assert found == {place: rule for place, rule in enumerate(rules, start=1) if rule}
-    assert quality.rows_read == len(rows) == quality.rows_accepted + quality.rows_rejected
+    assert quality.source_rows == quality.rows_read == len(rows)
+    assert quality.rows_read == quality.rows_accepted + quality.rows_rejected
     assert quality.rules.set_index("rule")["rows"].sum() == quality.rows_rejected
     counted = quality.rules.set_index("rule")["rows"]
     assert {k: n for k, n in counted.items() if n} == Counter(rule for rule in rules if rule)
