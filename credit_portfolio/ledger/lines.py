@@ -28,7 +28,8 @@ MONEYS = ("amount", "discount", "settled_amount")
 IDS = ("customer_id", "document", "line", "against_document", "undoes", "clearing", "line_id")
 
 # A row may become several entries, and each needs a number of its own in which the rows' order is
-# kept: item (twice the row, and one more for its discount), then the invoice's row, then the part.
+# kept: item (twice the row, and one more for its discount), then the row of the invoice or of the
+# match in the second table, then the part.
 _ROWS = 2**30
 _PARTS = 4
 _ITSELF, _USED, _ALLOCATED, _LINK = range(_PARTS)
@@ -373,7 +374,9 @@ def entries_of(
     else:
         joined = store("entry_links", _linked(items, links))
         good = joined.filter(joined.good)
-        allocated = good.select("item", "debit_row", "against", "day", "taken")
+        allocated = good.select(
+            "item", "against", "day", "taken", part=good.link_row, apart=_apart(good)
+        )
         waits = items.line_id.notnull()
         stray = joined.filter(~joined.good)
     spread = items.mutate(spreads=(items.fault == "") & _credits(items) & waits)
@@ -382,6 +385,16 @@ def entries_of(
     if stray is not None:
         parts.append(_strays(stray, parts[0], groups))
     return ibis.union(*parts)
+
+
+def _apart(links: Table) -> Expression:
+    """Return what tells the matches of one credit with one invoice apart: the day and the money.
+
+    Two that agree in both are copies of a row.
+    """
+    several = links.item.count().over(group_by=[links.item, links.against]) > 1
+    facts = "/" + links.day.cast("string") + "/" + links.taken.cast("string")
+    return several.ifelse(facts, "")
 
 
 def _credits(items: Table) -> Expression:
@@ -395,10 +408,10 @@ def _credits(items: Table) -> Expression:
 
 
 def _numbered(
-    items: Table, groups: Sequence[str], part: int = _ITSELF, debit: Any = 0, **changed: Any
+    items: Table, groups: Sequence[str], part: int = _ITSELF, of: Any = 0, **changed: Any
 ) -> Table:
-    """Return items as entries with a number of their own."""
-    number = (items.item * _ROWS + debit) * _PARTS + part
+    """Return items as entries with a number of their own; ``of`` is the row that a part is of."""
+    number = (items.item * _ROWS + of) * _PARTS + part
     kept = {name: items[name] for name in (*_ENTRY, *groups)} | changed
     kept["amount"] = kept["amount"].cast(MONEY_TYPE)
     return items.select(row=number, source_row=items.source_row, **kept)
@@ -518,7 +531,9 @@ def _cleared_together(items: Table) -> Table:
     start = ibis.greatest(j.credit_end + j.amount, j.debit_end - j.need)
     over = ibis.least(j.credit_end, j.debit_end) - start
     j = j.mutate(taken=over, day=ibis.greatest(j.clearing_date, j.booking_date))
-    return j.filter(j.taken > 0).select("item", "debit_row", "against", "day", "taken")
+    return j.filter(j.taken > 0).select(
+        "item", "against", "day", "taken", part=j.debit_row, apart=ibis.literal("")
+    )
 
 
 def _linked(items: Table, links: Table | None) -> Table:
@@ -531,13 +546,12 @@ def _linked(items: Table, links: Table | None) -> Table:
         "item", "booking_date", credit_line=claims.line_id, credit_customer=claims.customer_id
     )
     debits = t.filter(t.kind == "invoice")
-    debits = debits.select(debit_line=debits.line_id, debit_row=debits.row, against=debits.document)
+    debits = debits.select(debit_line=debits.line_id, against=debits.document)
     j = links.left_join(claims, links.credit_id == claims.credit_line)
     j = j.left_join(debits, j.debit_id == debits.debit_line)
     good = j.item.notnull() & j.against.notnull() & j.link_date.notnull() & (j.link_amount > 0)
     return j.select(
         "item",
-        "debit_row",
         "against",
         "credit_id",
         "credit_customer",
@@ -572,17 +586,18 @@ def _spread(items: Table, allocated: Table, groups: Sequence[str]) -> list[Table
             used,
             groups,
             _USED,
-            used.debit_row,
+            used.part,
             kind=_waiting(used),
             booking_date=used.day,
             amount=used.taken,
-            line=used.line.fill_null("") + "/used for " + used.against,
+            line=used.line.fill_null("") + "/used for " + used.against + used.apart,
         ),
         _numbered(
             joined,
             groups,
             _ALLOCATED,
-            joined.debit_row,
+            joined.part,
+            line=(joined.apart == "").ifelse(joined.line, joined.line.fill_null("") + joined.apart),
             against_document=joined.against,
             booking_date=joined.day,
             amount=-joined.taken,

@@ -469,6 +469,34 @@ def test_odoo_move_lines_and_their_partial_reconciles_become_a_book(tmp_path):
     assert figures(from_frames) == figures(ledger)
 
 
+@pytest.mark.parametrize(
+    ("matches", "left", "rules"),
+    [
+        ([("2024-01-25", "100"), ("2024-01-26", "50")], 150, []),
+        ([("2024-01-25", "100"), ("2024-01-26", "100")], 100, []),
+        ([("2024-01-25", "100"), ("2024-01-25", "50")], 150, []),
+        ([("2024-01-20", "100"), ("2024-01-20", "50")], 150, []),
+        ([("2024-01-25", "100"), ("2024-01-25", "100")], 200, ["identical_copy"] * 2),
+    ],
+)
+def test_a_payment_matched_twice_with_one_invoice_counts_twice_but_no_copy(matches, left, rules):
+    lines = pd.DataFrame(
+        [
+            ("1", "C1", "INV1", "2024-01-05", "2024-02-04", "300.00", "out_invoice"),
+            ("2", "C1", "PAY1", "2024-01-20", "2024-01-20", "-300.00", "entry"),
+        ],
+        columns=["id", "partner_id", "move_name", "date", "date_maturity", "balance", "move_type"],
+    )
+    links = pd.DataFrame(matches, columns=["max_date", "amount"])
+    links = links.assign(credit_move_id="2", debit_move_id="1")
+    ledger = open_entries(lines, "odoo", "2024-03-31", write_offs="none", links=links)
+    assert adds_up(ledger)
+    assert list(ledger.quality.rejected["rule"]) == rules
+    assert ledger.exposure().to_dict() == {"C1": left}
+    assert ledger.unapplied()["unapplied_cash"].to_dict() == {"C1": left}
+    assert ledger.quality.amount_read == 0
+
+
 def test_a_second_table_is_asked_for_where_it_is_needed_and_only_there(tmp_path):
     path = text_file(tmp_path, ODOO_LINES)
     with pytest.raises(ModelError, match="pass links="):
