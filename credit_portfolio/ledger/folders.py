@@ -160,6 +160,10 @@ def agree(
     keys = (
         wanted.keys() | {plain(name) for name in kept} if kept is not None else book.places.keys()
     )
+    incoming.notes += [
+        f"column {name!r} stands in the files and in the names of their folders, which count"
+        for name in sorted(book.hidden)
+    ]
     incoming.notes += book.notes_on_lack([part for part in lacking if part[0] in keys], wanted)
     mixed = [
         found
@@ -195,10 +199,13 @@ class _Book:
         self.spelt: dict[str, dict[str, Footer]] = {}  # as compared -> as written -> first file
         self.places: dict[str, list[int]] = {}  # as compared -> groups that have it
         self.types: dict[str, list[tuple[pa.DataType, bool, Footer]]] = {}
+        self.hidden: set[str] = set()  # columns in whose place the folders' are read
         for file in (group[0] for group in self.every):
             for name, kind in file.columns:
                 key = plain(name)
-                if key not in self.folders:
+                if key in self.folders:
+                    self.hidden.add(name)
+                else:
                     self.spelt.setdefault(key, {}).setdefault(name, file)
                     blank = not file.rows or name in file.blank or pa.types.is_null(kind)
                     self.types.setdefault(key, []).append((kind, blank, file))

@@ -383,6 +383,15 @@ def test_a_column_of_the_folders_is_in_every_file(folder):
     folder(name="month=2024-01/a.parquet", month=["x"])
     ledger = open_ledger(folder(name="month=2024-02/a.parquet"))
     assert sorted(ledger.to_frame()["month"]) == ["2024-01", "2024-02"]
+    assert "column 'month' stands in the files and in the names of their folders, which count" in (
+        notes_of(ledger)
+    )
+
+
+def test_a_column_of_the_folders_alone_is_as_good_as_any(folder):
+    folder(name="month=2024-01/a.parquet")
+    ledger = open_ledger(folder(name="month=2024-02/a.parquet"))
+    assert sorted(ledger.to_frame()["month"]) == ["2024-01", "2024-02"]
     assert "month" not in notes_of(ledger)
 
 
