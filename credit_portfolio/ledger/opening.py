@@ -53,7 +53,7 @@ from credit_portfolio.ledger.profiles import (
 )
 from credit_portfolio.ledger.quality import LedgerQuality
 from credit_portfolio.ledger.reading import Incoming, reading
-from credit_portfolio.ledger.record import decimal_of
+from credit_portfolio.ledger.record import decimal_of, refuse_before
 from credit_portfolio.ledger.repairs import Repairs, check_kind, for_entries, mended_lines
 from credit_portfolio.ledger.schema import MONEY, REQUIRED, RESERVED, Profile, plain
 from credit_portfolio.ledger.source import Expression, Table
@@ -133,7 +133,7 @@ class EntryLedger(Ledger):
         as_of = sources.read_day(day)
         if as_of is None:
             raise ModelError("the day is None; expected a day such as '2013-09-30'")
-        return _pictured(
+        found = _pictured(
             self.accepted,
             as_of,
             self.groups,
@@ -142,6 +142,11 @@ class EntryLedger(Ledger):
             self.keep,
             self.mended,
         )
+        if not found.n_invoices:
+            invoices = self.accepted.filter(self.accepted.kind == "invoice")
+            first = frame_of(invoices.aggregate(first=invoices.booking_date.min()))
+            refuse_before(as_of, first["first"].iloc[0], self.quality.source)
+        return found
 
 
 def open_entries(
@@ -603,11 +608,7 @@ class _Job:
                 f"on {days['first']}; expected some of the past: mend the dates, or pass as_of="
             )
         found: datetime.date = days["last"] if day is None else day
-        if found < days["first"]:
-            raise DataError(
-                f"as_of is {found}, and the first invoice of {quality.source} is dated "
-                f"{days['first']}; expected a day from {days['first']} on: choose a later day"
-            )
+        refuse_before(found, days["first"], quality.source)
         return found
 
     def _format_hint(self, quality: LedgerQuality) -> str:

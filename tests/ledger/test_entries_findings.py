@@ -8,8 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from credit_portfolio.cli import tables
+from credit_portfolio.errors import DataError
 from credit_portfolio.ledger.findings import ON_A_DAY, REPAIRS
 from credit_portfolio.ledger.opening import EntryLedger, open_entries
 from credit_portfolio.ledger.profiles import ENTRY_PROFILES
@@ -239,3 +241,26 @@ def test_the_page_lists_every_finding():
     text = page.read_text(encoding="utf-8")
     for name in {**REPAIRS, **ON_A_DAY}:
         assert f"`{name.removesuffix('_in_links')}`" in text, name
+
+
+def test_a_day_before_the_first_invoice_is_no_day_of_the_book() -> None:
+    rows = pd.DataFrame(
+        [
+            ("C1", "P1", "", "payment_on_account", "2024-01-01", "", "-5.00"),
+            ("C1", "I1", "", "invoice", "2024-01-10", "2024-02-09", "5.00"),
+            ("C1", "N1", "I1", "credit_note", "2024-01-10", "", "-5.00"),
+        ],
+        columns=[
+            "customer_id",
+            "document",
+            "against_document",
+            "kind",
+            "booking_date",
+            "due_date",
+            "amount",
+        ],
+    )
+    ledger = open_entries(rows, as_of="2024-03-31")
+    assert ledger.on("2024-01-10").n_invoices == 0  # all of it is credited
+    with pytest.raises(DataError, match=r"as_of is 2024-01-09, and the first .* 2024-01-10"):
+        ledger.on("2024-01-09")
