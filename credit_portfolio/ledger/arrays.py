@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     Units = NDArray[np.int64]
 
-UNITS = 10**MONEY_PLACES
-"""Smallest units of money in one."""
+UNITS_IN_ONE = 10**MONEY_PLACES
+"""Smallest units in one of money."""
 
 NEVER = int(np.iinfo(np.int32).max)
 """The day of what has not happened; DuckDB's infinity is the same number, and no plausible day."""
 
-TOO_LARGE = 10**MONEY_DIGITS
+TOO_MANY_UNITS = 10**MONEY_DIGITS
 """Money from here on, in units, is more than a ledger takes."""
 
 _EPOCH = datetime.date(1970, 1, 1)
@@ -54,7 +54,7 @@ def day_number(day: datetime.date) -> int:
 class Money(NamedTuple):
     """Money of a column in its smallest units, and how small and large it gets.
 
-    Where it gets to :data:`TOO_LARGE` the units do not fit and mean nothing. ``blank`` and
+    Where it gets to :data:`TOO_MANY_UNITS` the units do not fit and mean nothing. ``blank`` and
     ``rounded`` tell the cells that say nothing, which come to 0, and those of binary floats that
     are not a whole number of units; None for none.
     """
@@ -95,13 +95,13 @@ def _of_floats(column: Any) -> Money:
     blank = np.isnan(values)
     if column.null_count:
         blank |= ~given(column)
-    near = ~blank & (np.abs(values) < TOO_LARGE // UNITS)
-    scaled = np.where(near, values, 0.0) * UNITS
+    near = ~blank & (np.abs(values) < TOO_MANY_UNITS // UNITS_IN_ONE)
+    scaled = np.where(near, values, 0.0) * UNITS_IN_ONE
     down = np.floor(scaled)
     units = down.astype(np.int64) + (scaled - down >= _HALF_A_UNIT)
     least, most = (int(units.min()), int(units.max())) if len(units) else (0, 0)
     if np.count_nonzero(near) + np.count_nonzero(blank) < len(values):
-        most = TOO_LARGE  # or without end
+        most = TOO_MANY_UNITS  # or without end
     rounded = near & (_as_floats(units) != values)
     return Money(
         units, least, most, blank if blank.any() else None, rounded if rounded.any() else None
@@ -110,12 +110,12 @@ def _of_floats(column: Any) -> Money:
 
 def _as_floats(units: Units) -> NDArray[np.float64]:
     """Return units as money in floats, as DuckDB makes them of decimals."""
-    found: NDArray[np.float64] = units / UNITS
+    found: NDArray[np.float64] = units / UNITS_IN_ONE
     large = np.abs(units) > _EXACT
     if large.any():
         some = units[large]
-        whole = np.where(some < 0, -(-some // UNITS), some // UNITS)  # towards zero
-        found[large] = whole + (some - whole * UNITS) / UNITS
+        whole = np.where(some < 0, -(-some // UNITS_IN_ONE), some // UNITS_IN_ONE)  # towards zero
+        found[large] = whole + (some - whole * UNITS_IN_ONE) / UNITS_IN_ONE
     return found
 
 

@@ -22,7 +22,7 @@ from credit_portfolio.errors import DataError
 from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.arrays import (
     NEVER,
-    TOO_LARGE,
+    TOO_MANY_UNITS,
     Money,
     day_number,
     days,
@@ -322,7 +322,7 @@ def _suspected(columns: dict[str, Any], rows: _Rows, plausible: tuple[int, int])
         "settled_before_invoiced": (rows.settled < rows.invoiced).any(),
     }
     found = {name for name, suspicious in broken.items() if suspicious}
-    too_large = rows.largest >= 2 * TOO_LARGE
+    too_large = rows.largest >= 2 * TOO_MANY_UNITS
     if too_large or amount.blank is not None:
         found.update(_BY_MONEY)
     if too_large or flags(columns["odd"]).any():

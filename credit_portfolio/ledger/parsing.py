@@ -18,6 +18,7 @@ import ibis
 
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.figures import UNSURE, Marks, date_pattern, grouped, sure_decimal
+from credit_portfolio.ledger.arrays import UNITS_IN_ONE
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
 from credit_portfolio.ledger.quality import MONEY_DIGITS, MONEY_PLACES
 from credit_portfolio.ledger.reading import Incoming
@@ -32,7 +33,6 @@ _DAYS_AHEAD = 5 * 365 + 1
 
 _WHOLE_DIGITS = MONEY_DIGITS - MONEY_PLACES  # before the decimal mark
 _TOO_LARGE = 10**_WHOLE_DIGITS
-_UNITS = 10**MONEY_PLACES  # smallest units of money in one
 
 IDS = ("customer_id", "invoice_id")
 
@@ -523,13 +523,13 @@ def _float_money(column: Expression) -> tuple[Expression, Faults, Expression]:
     Halves go up, by arithmetic on whole numbers: engines have three ways to round.
     """
     near = (column.abs() < _TOO_LARGE).ifelse(column, ibis.null("float64"))
-    scaled = near * float(_UNITS)
+    scaled = near * float(UNITS_IN_ONE)
     down = scaled.floor().cast("int64")
     units = down + (scaled - down.cast("float64") >= 0.5).ifelse(1, 0).cast("int64")
     wide = f"decimal(38, {MONEY_PLACES})"
-    smallest = ibis.literal(Decimal(1) / _UNITS, type=wide)
+    smallest = ibis.literal(Decimal(1) / UNITS_IN_ONE, type=wide)
     # A figure just below the limit may round up to it.
-    fits = (units < _TOO_LARGE * _UNITS) & (units > -_TOO_LARGE * _UNITS)
+    fits = (units < _TOO_LARGE * UNITS_IN_ONE) & (units > -_TOO_LARGE * UNITS_IN_ONE)
     value = (fits.ifelse(units, ibis.null("int64")).cast(wide) * smallest).cast(MONEY_TYPE)
     blank = column.isnull() | column.isnan()
     infinite = column.isinf().fill_null(False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from credit_portfolio.ledger.arrays import UNITS
+from credit_portfolio.ledger.arrays import UNITS_IN_ONE
 from credit_portfolio.ledger.positions import arrow_of, exact_total
 from credit_portfolio.returns.adding import Added, added_up
 from credit_portfolio.returns.rows import rows_of
@@ -164,13 +164,13 @@ def _placed(added: Added) -> Sheet:
     if not (sold.all() and bought.all()):
         cost, profit = cost[sold][:, bought], profit[sold][:, bought]
     for money in (cost, profit):
-        money /= UNITS
+        money /= UNITS_IN_ONE
     return Sheet(
         cost,
         profit,
         invoices=added.invoices[sold],
-        amount=added.amount[sold] / UNITS,
-        open=added.open[sold] / UNITS,
+        amount=added.amount[sold] / UNITS_IN_ONE,
+        open=added.open[sold] / UNITS_IN_ONE,
         customers=[added.customers[k] for k in np.flatnonzero(bought).tolist()],
         ordinals=added.first + np.flatnonzero(sold),
     )

@@ -61,7 +61,7 @@ def test_money_with_more_than_fourteen_digits_is_told(figure):
     values = [Decimal("99999999999999.99"), None, Decimal("-99999999999999.99")]
     for cells, large in ((values, False), ([*values, Decimal(figure)], True)):
         found = arrays.money(pa.array(cells, pa.decimal128(18, 2)))
-        assert (max(-found.least, found.most) >= arrays.TOO_LARGE) is large
+        assert (max(-found.least, found.most) >= arrays.TOO_MANY_UNITS) is large
 
 
 @given(st.lists(st.integers(0, 10**18), max_size=60))
@@ -91,7 +91,7 @@ def test_binary_floats_come_in_the_units_that_an_engine_rounds_them_to(values, w
     units = [0 if v is None else int(v * 10**4) for v in wanted["value"].to_pylist()]
     near = [unit for unit, beyond in zip(found.units.tolist(), far, strict=True) if not beyond]
     assert near == [unit for unit, beyond in zip(units, far, strict=True) if not beyond]
-    assert (max(-found.least, found.most) >= arrays.TOO_LARGE) is any(far)
+    assert (max(-found.least, found.most) >= arrays.TOO_MANY_UNITS) is any(far)
     nothing = [False] * len(column)
     for mask, name in ((found.blank, "blank"), (found.rounded, "inexact")):
         assert (nothing if mask is None else mask.tolist()) == wanted[name].to_pylist()
