@@ -31,6 +31,7 @@ from .evaluation.sampling import smooth as smooth
 from .evaluation.targets import Targets as Targets
 from .explain import Explanation as Explanation, explain_infeasibility as explain_infeasibility
 from .frontiers import Frontier as Frontier, frontier as frontier
+from .ledger.entry_ledger import EntryLedger as EntryLedger
 from .ledger.examination import (
     examine as examine,
     exposures as exposures,
@@ -42,7 +43,7 @@ from .ledger.indicators import (
     indicators as indicators,
     roll_rates as roll_rates,
 )
-from .ledger.opening import EntryLedger as EntryLedger, open_entries as open_entries
+from .ledger.opening import open_entries as open_entries
 from .ledger.profiles import (
     EntryProfile as EntryProfile,
     KindRule as KindRule,

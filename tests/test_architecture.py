@@ -39,6 +39,7 @@ DOORS = {
         "ledger/engines.py",
         "ledger/examination.py",
         "ledger/judging.py",
+        "ledger/keeping.py",
         "ledger/lines.py",
         "ledger/opening.py",
         "ledger/parsing.py",

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 import datetime
 import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 import ibis
-import ibis.expr.operations as ops
 import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
 from credit_portfolio.figures import Marks
 from credit_portfolio.ledger import engines, source as sources
 from credit_portfolio.ledger.entries import (
-    ENTRY_RULE,
-    ENTRY_RULES,
     POSITION_COLUMNS,
-    Store,
-    at_once,
-    invoices_from_entries,
     judge_entries,
-    unapplied_on,
 )
+from credit_portfolio.ledger.entry_ledger import EntryLedger, Mended, pictured
+from credit_portfolio.ledger.entry_record import quality_of
 from credit_portfolio.ledger.findings import (
     Told,
     count,
-    findings_of,
     marks_in,
     told_of,
     told_of_links,
 )
 from credit_portfolio.ledger.folders import agree, uses_of_entries
+from credit_portfolio.ledger.keeping import Keeper
 from credit_portfolio.ledger.lines import entries_of, lines_of, marks_of, read_text, text_of
 from credit_portfolio.ledger.mixed_dates import MOST_TRIED, format_meant, texts_of
 from credit_portfolio.ledger.parsing import (
@@ -45,7 +38,7 @@ from credit_portfolio.ledger.parsing import (
     read_date,
     read_money,
 )
-from credit_portfolio.ledger.positions import Ledger, frame_of
+from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.profiles import (
     EntryProfile,
     KindRule,
@@ -53,100 +46,10 @@ from credit_portfolio.ledger.profiles import (
 )
 from credit_portfolio.ledger.quality import LedgerQuality
 from credit_portfolio.ledger.reading import Incoming, reading
-from credit_portfolio.ledger.record import decimal_of, refuse_before
+from credit_portfolio.ledger.record import refuse_before
 from credit_portfolio.ledger.repairs import Repairs, check_kind, for_entries, mended_lines
 from credit_portfolio.ledger.schema import MONEY, REQUIRED, RESERVED, Profile, plain
 from credit_portfolio.ledger.source import Expression, Table
-
-_SHOWN = (
-    "customer_id",
-    "document",
-    "line",
-    "against_document",
-    "kind",
-    "booking_date",
-    "due_date",
-    "end_date",
-    "amount",
-)
-_TOTALS = ("amount", "collected", "discount", "written_off", "open")
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """What repairs did to the rows, and whether disputed invoices are held out of every picture.
-
-    Parameters
-    ----------
-    told : tuple
-        Finding, rows and money of each repair that touched an accepted row of the source.
-    hold_out_disputed : bool
-        Whether invoices are left out while they are disputed.
-    """
-
-    told: Told = ()
-    hold_out_disputed: bool = False
-
-
-@dataclass(frozen=True, eq=False, slots=True, repr=False)
-class EntryLedger(Ledger):
-    """A ledger made from entries; :func:`credit_portfolio.open_entries` makes one.
-
-    It is a :class:`credit_portfolio.Ledger` whose ``invoices`` have two further columns,
-    ``credited`` (what credit notes took off, no longer in ``amount``) and ``discount``: then
-    collected + discount + written_off + open = amount. ``accepted`` holds the accepted entries;
-    ``keep`` computes a picture once, where that can be done without writing to a database, and
-    ``mended`` says what was repaired.
-    """
-
-    keep: Store = at_once
-    mended: Mended = Mended()
-
-    def unapplied(self) -> pd.DataFrame:
-        """Return money and credit on account of each customer, as float64.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Index ``customer_id``, sorted; columns ``unapplied_cash``, ``unapplied_credit``; a
-            customer with neither has no row.
-        """
-        frame = frame_of(unapplied_on(self.accepted, self.as_of))
-        ordered: pd.DataFrame = frame.set_index("customer_id").sort_index().astype("float64")
-        return ordered
-
-    def on(self, day: str | datetime.date | pd.Timestamp) -> EntryLedger:
-        """Return the same ledger as it stood on another day; nothing is read or judged again.
-
-        Parameters
-        ----------
-        day : str, date or Timestamp
-            ``YYYY-MM-DD`` in text.
-
-        Raises
-        ------
-        DataError
-            When the day is before the first invoice.
-        ModelError
-            For text that is no day.
-        """
-        as_of = sources.read_day(day)
-        if as_of is None:
-            raise ModelError("the day is None; expected a day such as '2013-09-30'")
-        found = _pictured(
-            self.accepted,
-            as_of,
-            self.groups,
-            self.currency,
-            self.quality,
-            self.keep,
-            self.mended,
-        )
-        if not found.n_invoices:
-            invoices = self.accepted.filter(self.accepted.kind == "invoice")
-            first = frame_of(invoices.aggregate(first=invoices.booking_date.min()))
-            refuse_before(as_of, first["first"].iloc[0], self.quality.source)
-        return found
 
 
 def open_entries(
@@ -377,64 +280,6 @@ def _read_links(raw: sources.Raw, profile: EntryProfile) -> Table:
     return raw.keep("links", t.select("row", **fields, **marks_of(touched)))
 
 
-class _Keeper:
-    """Computes a step once, in what vanishes with the session: steps use each other several times.
-
-    DuckDB and PostgreSQL hold temporary tables, Spark checkpoints. Where a session may not make a
-    temporary table (a read replica, a missing right), steps stay questions within questions: the
-    answers are the same, and take minutes to plan.
-    """
-
-    def __init__(self, raw: sources.Raw) -> None:
-        self.own = raw.engine is not None
-        self.engine = raw.engine if self.own else raw.table.get_backend()
-        self.kind = self.engine.name
-        self.keeps = self.kind in ("duckdb", "pyspark")
-        self.names: list[str] = []
-        if self.kind == "postgres":
-            self.keeps = self._may_keep()
-
-    def _may_keep(self) -> bool:
-        """Whether PostgreSQL lets this session make temporary tables."""
-        asked = (
-            "SELECT has_database_privilege(current_database(), 'TEMP')"
-            " AND NOT pg_is_in_recovery()"
-            " AND current_setting('transaction_read_only') = 'off'"
-        )
-        with engines.computing():
-            return bool(self.engine.con.execute(asked).fetchone()[0])
-
-    def __call__(self, name: str, table: Table) -> Table:
-        if not self.keeps:
-            return table
-        if not self.own:  # a connection of the caller's: no name of his may be taken
-            name = f"{name}_{uuid.uuid4().hex}"
-        self.names.append(name)
-        if self.kind == "duckdb":
-            return engines.store(self.engine, name, table)
-        with engines.computing():
-            question = self.engine.compile(table)
-            if self.kind == "pyspark":
-                frame = self.engine._session.sql(question).localCheckpoint()
-                frame.createOrReplaceTempView(name)
-                return self.engine.table(name)
-            self.engine.con.execute(f"CREATE TEMP TABLE {name} AS {question}")
-            self.engine.con.execute(f"ANALYZE {name}")
-        return ops.DatabaseTable(name, schema=table.schema(), source=self.engine).to_expr()
-
-    def empty(self, table: Table) -> bool:
-        """Whether a table that was kept has no rows; others are not asked."""
-        return self.keeps and not int(frame_of(table.aggregate(n=table.count()))["n"][0])
-
-    def drop_all_but(self, kept: str) -> None:
-        """Give back the room of the steps."""
-        if self.own:
-            self.names.append("raw")
-        if self.keeps and self.kind != "pyspark":
-            engines.drop(self.engine, *[n for n in self.names if not n.startswith(kept)])
-        self.names = []
-
-
 def _with_rows(raw: sources.Raw) -> Table:
     """Return the rows with a number each; those of a database in the order of all they say."""
     t = raw.table
@@ -551,14 +396,15 @@ class _Job:
                         )
 
     def ledger(self, day: datetime.date | None, links: Table | None) -> EntryLedger:
-        inner, keep = self._inner(), _Keeper(self.raw)
+        inner, keep = self._inner(), Keeper(self.raw)
         read = keep("entry_lines", self.lines())
         seen = _seen(read)
         label = self._currency(seen)
         lines = read.drop(*marks_in(read))
         entries = entries_of(lines, self.profile, inner, links, keep)
         judged = judge_entries(keep("entries_read", entries), inner, keep, keep.empty)
-        quality = _quality(judged, self.raw.incoming, self.profile, label, int(seen["rows"].sum()))
+        n_lines = int(seen["rows"].sum())
+        quality = quality_of(judged, self.raw.incoming, self.profile, label, n_lines)
         accepted = judged.filter(judged.rule == "")
         columns = [name for name in judged.columns if name not in (*inner, "rule")]
         named = {name: accepted[own] for name, own in zip(self.groups, inner, strict=True)}
@@ -573,7 +419,7 @@ class _Job:
         keep.drop_all_but("entries_accepted")
         held_out = self.repairs is not None and self.repairs.hold_out_disputed
         mended = Mended(told, held_out)
-        return _pictured(accepted, as_of, self.groups, label, quality, keep, mended)
+        return pictured(accepted, as_of, self.groups, label, quality, keep, mended)
 
     def _currency(self, seen: pd.DataFrame) -> str:
         """Return the one currency of the sound lines."""
@@ -645,164 +491,3 @@ def _days_of(accepted: Table, today: datetime.date) -> pd.Series[Any]:
         latest=t.booking_date.max(),
     )
     return frame_of(days).iloc[0]
-
-
-# --- the picture and the record -----------------------------------------------------------------
-
-
-def _pictured(
-    accepted: Table,
-    as_of: datetime.date,
-    groups: tuple[str, ...],
-    currency: str,
-    quality: LedgerQuality,
-    keep: Store,
-    mended: Mended,
-) -> EntryLedger:
-    """Return the ledger as known on a day."""
-    every = invoices_from_entries(accepted, as_of, groups)
-    every = keep(f"invoices_{as_of:%Y%m%d}", every)
-    told = list(mended.told)
-    if mended.hold_out_disputed:
-        held = every.filter(every.disputed)
-        row = frame_of(held.aggregate(rows=held.count(), money=held.open.sum())).iloc[0]
-        told.append(("held_out_disputed", int(row["rows"]), decimal_of(row["money"])))
-        every = every.filter(~every.disputed)
-    invoices = every.filter(every.amount > 0)
-    t = every
-    sums: dict[str, Expression] = {
-        "invoices": count(t.amount > 0),
-        "customers": t.customer_id.nunique(where=t.amount > 0),
-        "still_open": count(t.open > 0),
-        "credited_in_full": count(t.amount == 0),
-        "credited_in_full_money": t.credited.sum(where=t.amount == 0),
-    }
-    for name in (*_TOTALS, "credited"):
-        sums[f"{name}_count"] = count(t[name] != 0)
-        sums[f"{name}_money"] = t[name].sum()
-    known = frame_of(t.aggregate(**sums)).iloc[0]
-    totals = pd.DataFrame(
-        {
-            "invoices": [int(known[f"{name}_count"]) for name in _TOTALS],
-            "money": [decimal_of(known[f"{name}_money"]) for name in _TOTALS],
-        },
-        index=pd.Index(_TOTALS),
-    )
-    later = accepted.filter(accepted.booking_date > as_of)
-    after = frame_of(later.aggregate(rows=later.count(), money=later.amount.sum())).iloc[0]
-    quality = replace(
-        quality,
-        rows_after_as_of=int(after["rows"]),
-        amount_after_as_of=decimal_of(after["money"]),
-        findings=findings_of(accepted, every, as_of, known, told),
-        control_totals=totals,
-        as_of=as_of,
-    )
-    return EntryLedger(
-        invoices=invoices,
-        as_of=as_of,
-        currency=currency,
-        quality=quality,
-        groups=groups,
-        n_invoices=int(known["invoices"]),
-        n_open=int(known["still_open"]),
-        n_customers=int(known["customers"]),
-        accepted=accepted,
-        keep=keep,
-        mended=mended,
-    )
-
-
-def _quality(
-    judged: Table, incoming: Incoming, profile: EntryProfile, label: str, lines: int
-) -> LedgerQuality:
-    """Return the record of all entries; what depends on a day is filled in with the picture.
-
-    ``lines`` is how many rows of the source the engine has seen.
-    """
-    t = judged
-    foreign = t.rule == "other_currency"
-    counts = frame_of(
-        t.group_by("rule").aggregate(
-            rows=t.count(),
-            amount=t.amount.sum(where=~foreign),
-            blank=count(t.amount.isnull() | foreign),
-        )
-    )
-    counted = {
-        str(rule): (int(rows), decimal_of(amount), int(blank))
-        for rule, rows, amount, blank in counts.itertuples(index=False)
-    }
-    bad = len(incoming.malformed)
-    if bad:
-        counted["malformed_row"] = (bad, Decimal(0), bad)
-    rows, amount, _ = counted.pop("", (0, Decimal(0), 0))
-    rejected_rows = sum(n for n, _, _ in counted.values())
-    rejected_amount = sum((money for _, money, _ in counted.values()), Decimal(0))
-    rules = pd.DataFrame(
-        [
-            (r.name, *counted.get(r.name, (0, Decimal(0), 0))[:2], r.meaning, r.what_to_do)
-            for r in ENTRY_RULES
-        ],
-        columns=["rule", "rows", "amount", "meaning", "what_to_do"],
-    )
-    return LedgerQuality(
-        source=incoming.where,
-        profile=profile.name,
-        currency=label,
-        rows_read=rows + rejected_rows,
-        rows_accepted=rows,
-        rows_rejected=rejected_rows,
-        source_rows=lines + bad,
-        amount_read=amount + rejected_amount,
-        amount_accepted=amount,
-        amount_rejected=rejected_amount,
-        rows_without_readable_amount=sum(blank for _, _, blank in counted.values()),
-        rows_after_as_of=0,
-        amount_after_as_of=Decimal(0),
-        rules=rules,
-        rejected=_rejected(judged, incoming),
-        findings=pd.DataFrame(columns=["finding", "rows", "amount", "meaning"]),
-        control_totals=pd.DataFrame(columns=["invoices", "money"]),
-        notes=tuple(incoming.notes),
-        file_name=incoming.file_name,
-    )
-
-
-def _rejected(judged: Table, incoming: Incoming) -> pd.DataFrame:
-    """Return every rejected entry: row of the source, rule, reason, then the entry as read.
-
-    The row of one file among several counts within its ``file``.
-    """
-    bad = judged.filter(judged.rule != "").order_by("row")
-    shown = {name: bad[name].cast("string") for name in _SHOWN}
-    frame = frame_of(bad.select("rule", row=bad.source_row, **shown))
-    if incoming.malformed:
-        frame["row"] = incoming.source_rows(frame["row"].to_numpy(dtype="int64"))
-    texts = frame[list(_SHOWN)].astype(object)
-    texts = texts.where(texts.notna(), None)
-    reasons = [
-        _reason(rule, cells)
-        for rule, cells in zip(frame["rule"], texts.to_dict("records"), strict=True)
-    ]
-    result = pd.concat(
-        [frame[["row", "rule"]], pd.Series(reasons, name="reason", dtype=object), texts], axis=1
-    )
-    if incoming.malformed:
-        lines = pd.DataFrame(
-            [(number, "malformed_row", text) for number, text in incoming.malformed],
-            columns=["row", "rule", "reason"],
-        )
-        lines = lines.reindex(columns=result.columns)
-        result = pd.concat([result, lines]) if len(result) else lines
-        result = result.sort_values("row", ignore_index=True, kind="stable")
-    if len(incoming.files) > 1:
-        files, rows = incoming.places_in_files(result["row"].to_numpy(dtype="int64"))
-        result["row"] = rows
-        result.insert(0, "file", pd.Series(files, dtype=object))
-    return result
-
-
-def _reason(rule: str, cells: Mapping[Any, str | None]) -> str:
-    words = {str(k): "(blank)" if not v else repr(v) for k, v in cells.items()}
-    return ENTRY_RULE[rule].reason.format_map(words)

@@ -12,8 +12,9 @@ import pytest
 
 from credit_portfolio.cli import tables
 from credit_portfolio.errors import DataError
+from credit_portfolio.ledger.entry_ledger import EntryLedger
 from credit_portfolio.ledger.findings import ON_A_DAY, REPAIRS
-from credit_portfolio.ledger.opening import EntryLedger, open_entries
+from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.profiles import ENTRY_PROFILES
 from credit_portfolio.ledger.repairs import Repairs
 from credit_portfolio.report import tables as report_tables

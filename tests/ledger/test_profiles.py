@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from credit_portfolio.errors import DataError, ModelError
-from credit_portfolio.ledger.opening import EntryLedger, open_entries
+from credit_portfolio.ledger.entry_ledger import EntryLedger
+from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.profiles import (
     ENTRY_PROFILES,
     EntryProfile,
