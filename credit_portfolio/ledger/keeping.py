@@ -6,9 +6,9 @@ import uuid
 
 import ibis.expr.operations as ops
 
-from credit_portfolio.ledger import engines, source as sources
+from credit_portfolio.ledger import engines
+from credit_portfolio.ledger.bringing import Raw, Table
 from credit_portfolio.ledger.positions import frame_of
-from credit_portfolio.ledger.source import Table
 
 
 class Keeper:
@@ -19,7 +19,7 @@ class Keeper:
     answers are the same, and take minutes to plan.
     """
 
-    def __init__(self, raw: sources.Raw) -> None:
+    def __init__(self, raw: Raw) -> None:
         self.own = raw.engine is not None
         self.engine = raw.engine if self.own else raw.table.get_backend()
         self.kind = self.engine.name

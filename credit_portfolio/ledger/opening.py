@@ -13,7 +13,7 @@ import pandas as pd
 
 from credit_portfolio.errors import DataError, ModelError, did_you_mean, listing
 from credit_portfolio.figures import Marks
-from credit_portfolio.ledger import engines, source as sources
+from credit_portfolio.ledger import bringing, engines, source as sources
 from credit_portfolio.ledger.entries import (
     POSITION_COLUMNS,
     judge_entries,
@@ -141,7 +141,7 @@ def open_entries(
     for_entries(repairs)
     day = sources.read_day(as_of)
     asked = None if currency is None else sources.currency_label(currency)
-    place = sources.Place(table, schema, separator, memory_limit, temp_directory)
+    place = bringing.Place(table, schema, separator, memory_limit, temp_directory)
     with place.kept_if_opened():
         second, engine = None, None
         named = isinstance(links, str) and (engines.is_url(source) or place.table is not None)
@@ -170,28 +170,28 @@ def _face(profile: EntryProfile) -> Profile:
 def _bring(
     source: Any,
     profile: EntryProfile,
-    place: sources.Place,
+    place: bringing.Place,
     engine: Any = None,
     kept: Sequence[str] = (),
-) -> sources.Raw:
+) -> bringing.Raw:
     """Bring the rows of a source into sight, as the ledger of invoices does.
 
     ``engine`` is an embedded one that is there already, with the second table in it; ``kept`` are
     the columns that are kept for grouping.
     """
     face = _face(profile)
-    if engines.is_table(source) or engines.is_url(source) or sources.is_duckdb_file(source):
-        return sources.bring(source, face, place)
+    if engines.is_table(source) or engines.is_url(source) or bringing.is_duckdb_file(source):
+        return bringing.bring(source, face, place)
     place.refuse("a frame or a file of rows", "table", "schema")
     with reading(source, face, place.separator) as incoming:
         engine = place.engine() if engine is None else engine
         if not incoming.paths:
             _match(profile, incoming)  # before the rows are read
             loaded = engines.load(engine, incoming.numbered())
-            return sources.Raw(incoming, loaded, ("row",), engine, True)
+            return bringing.Raw(incoming, loaded, ("row",), engine, True)
         told = agree(incoming, uses_of_entries(profile), kept)
-        found = sources.scanned(engine, incoming, binary_as_text=True)
-        return sources.of_scan(engine, incoming, found, told)
+        found = bringing.scanned(engine, incoming, binary_as_text=True)
+        return bringing.of_scan(engine, incoming, found, told)
 
 
 def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:
@@ -216,7 +216,7 @@ def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:
 
 
 def _links(
-    links: Any, source: Any, profile: EntryProfile, place: sources.Place
+    links: Any, source: Any, profile: EntryProfile, place: bringing.Place
 ) -> tuple[Table, Any]:
     """Return the second table of frames, files or Ibis, and the embedded engine that it is in.
 
@@ -228,7 +228,7 @@ def _links(
         When a column is missing.
     """
     apart = engines.is_table(links) != engines.is_table(source)
-    if apart or engines.is_url(source) or sources.is_duckdb_file(source):
+    if apart or engines.is_url(source) or bringing.is_duckdb_file(source):
         raise ModelError(
             "the two tables are not in one place; expected two frames or files, two tables of Ibis "
             "of one connection, or the name of a table of the same database: pass links= as such"
@@ -237,11 +237,11 @@ def _links(
     return _read_links(raw, profile), raw.engine
 
 
-def _beside(raw: sources.Raw, name: Any, place: sources.Place) -> sources.Raw:
+def _beside(raw: bringing.Raw, name: Any, place: bringing.Place) -> bringing.Raw:
     """Return another table of the database that a table has been brought from."""
     engine = raw.table.get_backend() if raw.engine is None else raw.engine
     found = engines.table_named(engine, name, place.schema, "the database of the entries")
-    return sources.of_database(found, f"table {name!r}", name, raw.engine)
+    return bringing.of_database(found, f"table {name!r}", name, raw.engine)
 
 
 def _face_of_links(profile: EntryProfile) -> EntryProfile:
@@ -261,7 +261,7 @@ def _face_of_links(profile: EntryProfile) -> EntryProfile:
     )
 
 
-def _read_links(raw: sources.Raw, profile: EntryProfile) -> Table:
+def _read_links(raw: bringing.Raw, profile: EntryProfile) -> Table:
     """Return the second table, its days and money read."""
     found = _match(_face_of_links(profile), raw.incoming)
     t = _with_rows(raw)
@@ -280,7 +280,7 @@ def _read_links(raw: sources.Raw, profile: EntryProfile) -> Table:
     return raw.keep("links", t.select("row", **fields, **marks_of(touched)))
 
 
-def _with_rows(raw: sources.Raw) -> Table:
+def _with_rows(raw: bringing.Raw) -> Table:
     """Return the rows with a number each; those of a database in the order of all they say."""
     t = raw.table
     if raw.places == ("row",):
@@ -320,7 +320,7 @@ class _Cells:
 class _Job:
     """What is known of a source before its entries are judged."""
 
-    raw: sources.Raw
+    raw: bringing.Raw
     profile: EntryProfile
     groups: tuple[str, ...]
     decimal: str | None

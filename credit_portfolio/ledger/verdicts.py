@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from credit_portfolio.ledger.source import Raw
+    from credit_portfolio.ledger.bringing import Raw
 
 Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate and select
 Expression: TypeAlias = Any  # a column or scalar of one

@@ -23,7 +23,7 @@ def refused(open_, *args, **options):
 def test_the_format_of_all_dates_is_told_and_reads_them(book):
     rows = book(GERMAN, GERMAN | {"settled_date": "31.01.2024"})
     told = refused(open_ledger, rows)
-    assert "all 5 unreadable dates look like '%d.%m.%Y': pass date_format='%d.%m.%Y'; see" in told
+    assert "all 5 unreadable dates look like '%d.%m.%Y': pass date_format='%d.%m.%Y'; the" in told
     assert open_ledger(rows, date_format="%d.%m.%Y").n_invoices == 2
 
 
@@ -51,7 +51,7 @@ def test_a_format_beside_that_of_the_profile_is_told_with_both(book):
 def test_no_format_is_told_where_none_fits(book, text):
     told = refused(open_ledger, book({"invoice_date": text, "due_date": text}))
     assert "look like" not in told
-    assert told.endswith("see `failures` for every row")
+    assert told.endswith("the error's failures hold every row")
 
 
 def test_rows_rejected_for_other_reasons_give_no_hint(book):
@@ -77,6 +77,6 @@ def test_entries_are_told_their_format_too():
         due_date="13.02.2024"
     )
     told = refused(open_entries, rows)
-    assert "all 1 unreadable dates look like '%d.%m.%Y': pass date_format='%d.%m.%Y'; see" in told
+    assert "all 1 unreadable dates look like '%d.%m.%Y': pass date_format='%d.%m.%Y'; the" in told
     assert open_entries(rows, date_format="%d.%m.%Y").n_invoices == 1
     assert "look like" not in refused(open_entries, rows.assign(kind="payment", booking_date="x"))
