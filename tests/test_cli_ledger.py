@@ -67,7 +67,8 @@ def test_ageing_shows_the_largest_and_adds_up(invoices: Path, ledger: cp.Ledger)
     owing = int((expected["total"] > 0).sum())
     others = numbers_in(done.stdout, f"{owing - 5}")
     np.testing.assert_allclose(np.sum(shown, axis=0) + others, total, atol=3)
-    assert f"{60 - owing} more owe nothing" in done.stdout
+    verb = "owes" if owing == 59 else "owe"
+    assert f"{60 - owing} more {verb} nothing" in done.stdout
 
 
 def test_the_page_of_the_docs_is_what_the_demo_shows(tmp_path: Path) -> None:
@@ -285,7 +286,7 @@ def test_a_book_in_which_nothing_is_open(capsys: pytest.CaptureFixture[str]) -> 
     rates = kpi.roll_rates(ledger).iloc[0]
     tables.show_indicators(ledger, kpi.indicators(ledger).iloc[0], kpi.INDICATORS, rates)
     page = capsys.readouterr().out
-    assert "1 more owe nothing" in page
+    assert "1 more owes nothing" in page
     assert "nan" not in page
 
 

@@ -220,7 +220,7 @@ def show_ageing(ledger: Ledger, ageing: pd.DataFrame, basis: str, most: int) -> 
     page.table(table)
     nothing = len(ageing) - len(owing)
     if nothing:
-        page.note(f"{nothing:,} more owe nothing")
+        page.note(f"{nothing:,} more {'owes' if nothing == 1 else 'owe'} nothing")
     say_rejected(page, ledger)
 
 
@@ -419,7 +419,8 @@ def _show_examples(page: Page, rejected: pd.DataFrame) -> None:
     if rejected.empty:
         return
     for line in rejected.head(_EXAMPLES).to_dict("records"):
-        row = f"row {line['row']}: " if "row" in line else ""  # those of a database have no number
+        # Those of a database have no number, and those of a second table 0.
+        row = f"row {line['row']}: " if line.get("row") else ""
         file = f"{clean(line['file'])}, " if "file" in line and row else ""
         text = Text(f"{file}{row}{clean(line['reason'])}")
         page.console.print(Padding(text, (0, 0, 0, 1), expand=False))

@@ -122,7 +122,8 @@ ENTRY_RULES: tuple[EntryRule, ...] = (
         "unmatched_link",
         "A row of the second table names no accepted credit or no accepted invoice.",
         "Export both tables of the same day and all their rows.",
-        "the match of {document} with {against_document} names a row that is not accepted",
+        "row {line} of the second table matches {document} with {against_document}, and not both "
+        "are accepted",
     ),
     EntryRule(
         "bad_discount",
