@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -124,13 +124,6 @@ def arrow_of(table: Table) -> Any:
         # Spark 4.0 hands over in a way that pandas has since deprecated.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         return table.to_pyarrow()
-
-
-def batches_of(table: Table, hashed: Sequence[str] = ()) -> Iterator[Any]:
-    """Yield the rows of a table of the embedded engine; see ``engines.batches``."""
-    from credit_portfolio.ledger.engines import batches
-
-    yield from batches(table, hashed)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from credit_portfolio.errors import DataError
 from credit_portfolio.ledger.arrays import day_number, days, exact_sum, in_money, money, parts_on
-from credit_portfolio.ledger.positions import batches_of, frame_of
+from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.schema import DATES, MONEY
 from credit_portfolio.returns.periods import ordinals_of
 from credit_portfolio.returns.rows import figures, funding_of
@@ -89,6 +89,8 @@ def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) 
     DataError
         When the source has changed since the ledger was opened.
     """
+    from credit_portfolio.ledger.engines import batches  # a panel made of a frame needs no engine
+
     t = ledger.invoices
     span = frame_of(t.aggregate(first=t.invoice_date.min(), last=t.invoice_date.max())).iloc[0]
     if ledger.n_invoices == 0 or span["first"] is None:
@@ -105,7 +107,7 @@ def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) 
         customers, int(ordinals[0]), cost, profit, np.zeros(m, np.int64), *np.zeros((2, m))
     )
     periods = ordinals - ordinals[0]
-    for batch in batches_of(_asked(ledger, embedded, rule), hashed=("customer_id",)):
+    for batch in batches(_asked(ledger, embedded, rule), hashed=("customer_id",)):
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         customer = places.of(columns["customer_id"].to_numpy())
         day = days(columns["invoice_date"]) - first_day
@@ -125,9 +127,11 @@ def _within(day: Any, n: int) -> bool:
 
 def _customers(embedded: Embedded) -> tuple[list[str], Keys]:
     """Return the customers in their order, and the number that the engine makes of each id."""
+    from credit_portfolio.ledger.engines import batches
+
     customers = embedded.customers
     ordered = customers.order_by("code").select("customer_id", key=customers.customer_id)
-    parts = list(batches_of(ordered, hashed=("key",)))
+    parts = list(batches(ordered, hashed=("key",)))
     names = [name for part in parts for name in part.column(0).to_pylist()]
     return names, np.concatenate([part.column(1).to_numpy() for part in parts])
 
