@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from decimal import Decimal
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # A spreadsheet takes a cell that starts with one of these for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FIGURE = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?", re.ASCII)  # which is none, whatever its sign
 # Characters that a workbook's XML cannot hold at all.
 _NOT_IN_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32)], "\ufffd")
 _NUMBER_FORMATS = {"money": "#,##0.00", "share": "0.00%"}
@@ -198,7 +200,9 @@ def _missing(value: Any) -> bool:
 
 
 def _defuse(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+    if not isinstance(value, str) or _FIGURE.fullmatch(value):
+        return value
+    if value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value
 

@@ -19,7 +19,7 @@ from openpyxl import load_workbook
 from credit_portfolio.errors import OutputError
 from credit_portfolio.export import whole_file, write_csv, write_excel
 
-FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("http://x","y")']
+FORMULAS = ["=1+1", "+1+2", "-1-2", "-A1", "+.5", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("http://x","y")']
 PLAIN = [
     "Müller & Söhne",
     "007",
@@ -94,7 +94,7 @@ def test_numbers_stay_numbers_in_a_csv(tmp_path: Path) -> None:
     write_csv(frame, tmp_path / "table.csv", index=False)
     assert read_csv(tmp_path / "table.csv")[1:] == [
         ["-1.5", "-3", "-5", "-1.10", "", "7"],
-        ["0.1", "4", "'-5", "", "-2.0", ""],
+        ["0.1", "4", "-5", "", "-2.0", ""],
     ]
 
 
