@@ -35,6 +35,7 @@ DOORS = {
     "clarabel": {"solvers/cvxpy_.py"},
     "cvxpy": {"solvers/cvxpy_.py"},
     "ibis": {
+        "ledger/bringing.py",
         "ledger/currency.py",
         "ledger/engines.py",
         "ledger/examination.py",

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import ibis
+
 from credit_portfolio.errors import ModelError
 from credit_portfolio.ledger import engines
 from credit_portfolio.ledger.folders import Agreement, agree, refuse_large, uses_of_invoices
@@ -164,8 +166,14 @@ def of_scan(engine: Any, incoming: Incoming, found: Table, told: Agreement) -> R
 
 
 def as_written(column: Expression) -> Expression:
-    """Return a column of a type that the rules know; the rest becomes text."""
+    """Return a column of a type that the rules know; the rest becomes text.
+
+    What is no number among floats is blank from here on: the statistics of a Parquet file do not
+    count it, and DuckDB believes them where it plans a comparison or a filter.
+    """
     kind = column.type()
+    if kind.is_floating():
+        return column.isnan().ifelse(ibis.null(kind), column)
     known = (
         kind.is_string()
         or kind.is_boolean()

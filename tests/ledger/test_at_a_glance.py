@@ -170,6 +170,38 @@ def test_a_figure_of_any_form_is_judged_as_row_by_row(tmp_path, name, form):
         assert quick == opened()
 
 
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+@pytest.mark.parametrize("name", MONEY)
+@pytest.mark.parametrize("rows", [2, 3_000])
+def test_what_is_no_number_among_floats_is_blank(tmp_path, name, kind, rows):
+    """DuckDB believes the statistics of a file, which do not count it."""
+    path = tmp_path / "book.parquet"
+    table = pa.Table.from_pandas(rows_of([0], [])).drop_columns(["currency"])
+    table = pa.concat_tables([table] * rows)
+    ids = pa.array([f"I{n}" for n in range(rows)])
+    table = table.set_column(table.column_names.index("invoice_id"), "invoice_id", ids)
+    figures = table[name].to_pylist()[1:]
+    cells = pa.array([float("nan"), *map(float, figures)], kind)
+    pq.write_table(table.set_column(table.column_names.index(name), name, cells), path)
+    quick = open_ledger(path, as_of="2024-05-01")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdicts, "at_a_glance", lambda *args: None)
+        slow = open_ledger(path, as_of="2024-05-01")
+    whole = {"amount": (1, "amount_not_a_number"), "settled_amount": (0, ""), MONEY[2]: (0, "")}
+    rejected, rule = whole[name]
+    for ledger in (quick, slow):
+        assert ledger.quality.rows_rejected == rejected
+        assert set(ledger.quality.rejected["rule"]) == {rule} - {""}
+        totals = ledger.quality.control_totals["money"]
+        lost = 10 * (rows - rejected - (name == MONEY[2]))
+        assert totals["written_off"] == lost
+        expected = 90 * (rows - rejected) if name != MONEY[2] else 90 * rows
+        assert totals["collected"] == expected
+        assert panel_of(ledger)[0] == ["C1"]
+    first = GOOD["invoice_date"]
+    assert quick.on(first).exposure().equals(slow.on(first).exposure())
+
+
 def test_clean_rows_are_never_asked_for_their_rule(tmp_path, monkeypatch):
     path = tmp_path / "book.parquet"
     rows_of([0, 0, 0], []).to_parquet(path)
