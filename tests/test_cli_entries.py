@@ -361,6 +361,7 @@ def test_a_settings_file_says_all_that_options_say(
             "'write_offs' mean nothing for a ledger with one row an invoice",
         ),
         (["--links", "x.csv", "--groups", "a"], "'links', 'groups' mean nothing"),
+        (["--profile", "entries", "--groups", "region,"], "--groups is 'region,'; expected names"),
         (["--profile", "spa"], "Did you mean 'sap'"),
         (["--profile", "sap", "--write-offs", "RSTGR"], "--write-offs is 'RSTGR'; expected"),
         (["--profile", "sap", "--write-offs", "RSTGR=a,"], "--write-offs is 'RSTGR=a,'"),
@@ -376,3 +377,33 @@ def test_options_that_mean_nothing_are_refused(
     assert done.returncode == 64, done.stderr
     assert says in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_numbers_that_start_anew_each_year_are_joined_with_it(
+    written: Callable[[str], list[object]], tmp_path: Path
+) -> None:
+    source, *options = written("sap")
+    rows = pd.read_csv(str(source), dtype=str, keep_default_na=False)
+    rows["GJAHR"] = rows["BUDAT"].str[:4]
+    later = rows["BSCHL"].eq("01") & rows["GJAHR"].eq("2023") & rows["AUGBL"].eq("")
+    earlier = rows["BSCHL"].eq("01") & rows["GJAHR"].eq("2021")
+    rows.loc[later, "BELNR"] = rows.loc[earlier, "BELNR"].iloc[: later.sum()].to_numpy()
+    rows.to_csv(str(source), index=False)
+    alone = answers("ageing", [source, *options], tmp_path)
+    toml = tmp_path / "run.toml"
+    toml.write_text('[ledger.columns]\ndocument = ["BELNR", "GJAHR"]\n', encoding="utf-8")
+    joined = answers("ageing", [source, *options, "--settings", toml], tmp_path)
+    assert alone["rows_rejected"] >= 2 * later.sum() > 0
+    assert joined["rows_rejected"] == 0
+
+
+def test_a_source_of_a_system_without_its_profile_is_told_which_fits(
+    written: Callable[[str], list[object]],
+) -> None:
+    for system in ("sap", "highradius", "entries"):
+        done = run("quality", written(system)[0])
+        assert done.returncode == 1
+        assert f"They fit '{system}', a profile of entries" in done.stderr
+        assert "on the command line: columns of [ledger] in the file of --settings, --profile" in (
+            done.stderr
+        )

@@ -77,7 +77,7 @@ def ledger_options(
         "date_format": date_format,
         "write_offs": _write_offs(write_offs),
         "links": links,
-        "groups": None if groups is None else [name.strip() for name in groups.split(",")],
+        "groups": None if groups is None else _names("--groups", groups),
     }
 
 
@@ -104,6 +104,11 @@ def reads_ledger(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+_ELSEWHERE = {
+    "profile={": "columns of [ledger] in the file of --settings",
+    "repairs=": "[ledger.repairs] in the file of --settings",
+    "open_entries": "--profile with its name",
+}
 _SHAPES = {"write_offs": " COLUMN=TEXT,… or none"}  # of options that are written otherwise
 
 
@@ -113,12 +118,23 @@ def options_of(message: str) -> str:
     >>> options_of("pass date_format=, or decimal='.'"), options_of("mend the file")
     ('on the command line: --decimal, --date-format', '')
     """
-    named = [name for name in _OPTIONS if re.search(rf"\b{name}=", message)]
-    shown = ", ".join(f"--{name.replace('_', '-')}{_SHAPES.get(name, '')}" for name in named)
-    if "repairs=" in message:
-        shown = f"{shown}, and " if shown else shown
-        shown += "[ledger.repairs] in the file of --settings"
-    return f"on the command line: {shown}" if shown else ""
+    parts = [what for sign, what in _ELSEWHERE.items() if sign in message]
+    told = message.replace("profile={", "")  # that is for columns, which no option takes
+    parts += [
+        f"--{name.replace('_', '-')}{_SHAPES.get(name, '')}"
+        for name in _OPTIONS
+        if re.search(rf"\b{name}=", told)
+    ]
+    return f"on the command line: {', '.join(parts)}" if parts else ""
+
+
+def _names(option: str, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ModelError(
+            f"{option} is {text!r}; expected names with commas between, as region,branch"
+        )
+    return names
 
 
 def _write_offs(given: list[str] | None) -> str | dict[str, list[str]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -132,13 +132,7 @@ def read_ledger(source: Path_, settings: Settings, keep: Sequence[str] = ()) -> 
             f"{listing(idle)} mean nothing for a ledger with one row an invoice; leave them out, "
             f"or give a profile of entries: {listing(ENTRY_PROFILES, 20)}"
         )
-    if s.columns is not None and s.profile is not None:
-        raise ModelError("the settings give both a profile and columns; leave one of them out")
-    return open_ledger(
-        source,
-        profile=s.columns if s.columns is not None else s.profile,
-        **_as_both_open(s),
-    )
+    return open_ledger(source, profile=_invoice_profile(s), **_as_both_open(s))
 
 
 def _open_entries(source: Path_, s: LedgerSettings, keep: Sequence[str]) -> Ledger:
@@ -153,21 +147,40 @@ def _open_entries(source: Path_, s: LedgerSettings, keep: Sequence[str]) -> Ledg
     )
 
 
-def _entry_profile(s: LedgerSettings) -> str | EntryProfile | dict[str, str] | None:
+def _entry_profile(s: LedgerSettings) -> EntryProfile:
     """Return the profile of entries that the settings name, with columns and codes of their own."""
     if s.settlement is not None and s.profile != "settlement_code":
         raise ModelError(
             f"settlement means nothing for the profile {s.profile!r}; leave it out, or give the "
             "profile 'settlement_code'"
         )
+    base = ENTRY_PROFILES[str(s.profile)]
     if s.settlement is not None:
-        return settlement_profile(s.settlement.codes, s.settlement.column, s.columns)
-    if s.columns is not None and s.profile != "entries":
+        base = settlement_profile(s.settlement.codes, s.settlement.column)
+    if s.columns is None:
+        return base
+    own = {
+        name: parts if isinstance(parts, str) else tuple(parts) for name, parts in s.columns.items()
+    }
+    named = {
+        part for parts in own.values() for part in ((parts,) if isinstance(parts, str) else parts)
+    }
+    return replace(base, columns={**base.columns, **own}, may_be_absent=base.may_be_absent - named)
+
+
+def _invoice_profile(s: LedgerSettings) -> str | dict[str, str] | None:
+    if s.columns is None:
+        return s.profile
+    if s.profile is not None:
+        raise ModelError("the settings give both a profile and columns; leave one of them out")
+    plain_columns = {name: part for name, part in s.columns.items() if isinstance(part, str)}
+    if len(plain_columns) < len(s.columns):
+        name = next(name for name in s.columns if name not in plain_columns)
         raise ModelError(
-            f"the settings give both the profile {s.profile!r} and columns; leave the columns "
-            "out, or give the profile 'entries', whose columns may be called otherwise"
+            f"columns.{name} is {s.columns[name]}; expected one column of invoices: give its name, "
+            "or a profile of entries, of which several may be joined"
         )
-    return s.profile if s.columns is None else s.columns
+    return plain_columns
 
 
 def _as_both_open(s: LedgerSettings) -> dict[str, Any]:

@@ -296,6 +296,18 @@ def refuse_doubled(names: Sequence[str], where: str) -> None:
         )
 
 
+def _entries_that_fit(names: Sequence[str]) -> str:
+    """Return the profile of entries of which all required columns are there, empty for none."""
+    from credit_portfolio.ledger.profiles import ENTRY_PROFILES  # built on the words of this file
+
+    there = {plain(name) for name in names}
+    for profile in ENTRY_PROFILES.values():
+        needed = {plain(name) for name in profile.sources() if name not in profile.may_be_absent}
+        if needed <= there:
+            return profile.name
+    return ""
+
+
 def _refuse_missing(
     profile: Profile, mapped: Mapping[str, int], names: Sequence[str], where: str
 ) -> None:
@@ -315,6 +327,8 @@ def _refuse_missing(
     ]
     if fits and profile.name not in fits:
         hints = f" profile={fits[0]!r} fits all the required columns."
+    elif entries := _entries_that_fit(names):
+        hints = f" They fit {entries!r}, a profile of entries: open_entries reads those."
     else:
         taken = set(mapped.values())
         free = [name for index, name in enumerate(names) if index not in taken]

@@ -68,11 +68,13 @@ class SettlementSettings:
 class LedgerSettings:
     """How the ledger is read; see ``open_ledger``, and ``open_entries`` for profiles of entries.
 
-    ``links`` is a file, or with ``table`` the name of another table beside it.
+    ``columns`` alone are those of invoices; with a profile of entries, those that it has otherwise,
+    several to be joined in a list. ``links`` is a file, or with ``table`` the name of another table
+    beside it.
     """
 
     profile: str | None = None
-    columns: dict[str, str] | None = None
+    columns: dict[str, str | list[str]] | None = None
     as_of: str | datetime.date | None = None
     table: str | None = None
     schema: str | None = None
