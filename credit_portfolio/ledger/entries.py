@@ -243,7 +243,8 @@ ENTRY_RULES: tuple[EntryRule, ...] = (
     EntryRule(
         "conflicting_copies",
         "Rows of the same entry differ; nobody can tell which is right, so all are rejected.",
-        "Keep the right row; number the lines where all are meant.",
+        "Keep the right row; number the lines where all are meant, or join what makes numbers "
+        "unique.",
         "document {document} stands on several rows of the same kind that differ",
     ),
     EntryRule(

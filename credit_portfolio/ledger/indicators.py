@@ -97,8 +97,6 @@ INDICATORS: tuple[Indicator, ...] = (
 )
 """The columns of :func:`indicators`, in their order."""
 
-_OF_CUSTOMERS = ("customers_owing", "largest_share", "top_10_share", "effective_customers")
-
 
 def indicators(
     ledger: Ledger,

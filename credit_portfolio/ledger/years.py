@@ -29,7 +29,8 @@ def spans_decades(sums: Sums) -> bool:
 def years_apart(rows: Mapping[int, int]) -> list[int]:
     """Return the years that stand apart, where more than half of all years have no invoice.
 
-    Years that follow each other belong together; those around the most invoices are the book.
+    Years that follow each other belong together; those around the most invoices are the book, of
+    two with as many the later ones.
 
     Parameters
     ----------
@@ -39,6 +40,8 @@ def years_apart(rows: Mapping[int, int]) -> list[int]:
     Examples
     --------
     >>> years_apart({1975: 1, 2023: 400, 2024: 600})
+    [1975]
+    >>> years_apart({1975: 1, 2024: 1})
     [1975]
     >>> years_apart({2010: 5, 2012: 5, 2014: 5})
     []
@@ -52,7 +55,7 @@ def years_apart(rows: Mapping[int, int]) -> list[int]:
             runs[-1].append(year)
         else:
             runs.append([year])
-    book = max(runs, key=lambda run: sum(rows[year] for year in run))
+    book = max(runs, key=lambda run: (sum(rows[year] for year in run), run))
     return [year for year in years if year not in book]
 
 
