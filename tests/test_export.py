@@ -19,7 +19,18 @@ from openpyxl import load_workbook
 from credit_portfolio.errors import OutputError
 from credit_portfolio.export import whole_file, write_csv, write_excel
 
-FORMULAS = ["=1+1", "+1+2", "-1-2", "-A1", "+.5", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("http://x","y")']
+FORMULAS = [
+    "=1+1",
+    "+1+2",
+    "-1-2",
+    "-A1",
+    "+.5",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    '=HYPERLINK("http://x","y")',
+]
 PLAIN = [
     "Müller & Söhne",
     "007",

@@ -113,7 +113,7 @@ def panel_of(ledger):
 
 @pytest.mark.parametrize("kind", [pa.decimal128(18, 2), pa.decimal128(25, 2), pa.float64()])
 @pytest.mark.parametrize("as_of", [None, "2024-03-31"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     st.lists(st.sampled_from(range(len(ODD))), min_size=1, max_size=8),
     st.lists(st.integers(0, 20), max_size=3),
