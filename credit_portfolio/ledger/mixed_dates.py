@@ -31,6 +31,7 @@ USUAL_FORMATS = (
     "%d-%b-%Y",
     "%d-%m-%Y %H:%M",
     "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S",
     "%d.%m.%y",
     "%m/%d/%y",
 )
