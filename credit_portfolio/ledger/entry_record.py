@@ -38,11 +38,18 @@ _SHOWN = (
 
 
 def quality_of(
-    judged: Table, incoming: Incoming, profile: EntryProfile, label: str, lines: int
+    judged: Table,
+    incoming: Incoming,
+    profile: EntryProfile,
+    label: str,
+    lines: int,
+    *,
+    numbered: bool,
 ) -> LedgerQuality:
     """Return the record of all entries; what depends on a day is filled in with the picture.
 
-    ``lines`` is how many rows of the source the engine has seen.
+    ``lines`` is how many rows of the source the engine has seen, and ``numbered`` whether rows of
+    the source have a number.
     """
     t = judged
     foreign = t.rule == "other_currency"
@@ -85,7 +92,7 @@ def quality_of(
         rows_after_as_of=0,
         amount_after_as_of=Decimal(0),
         rules=rules,
-        rejected=_rejected(judged, incoming),
+        rejected=_rejected(judged, incoming, numbered=numbered),
         findings=pd.DataFrame(columns=["finding", "rows", "amount", "meaning"]),
         control_totals=pd.DataFrame(columns=["invoices", "money"]),
         notes=tuple(incoming.notes),
@@ -93,10 +100,10 @@ def quality_of(
     )
 
 
-def _rejected(judged: Table, incoming: Incoming) -> pd.DataFrame:
+def _rejected(judged: Table, incoming: Incoming, *, numbered: bool) -> pd.DataFrame:
     """Return every rejected entry: row of the source, rule, reason, then the entry as read.
 
-    The row of one file among several counts within its ``file``.
+    The row of one file among several counts within its ``file``; rows of a database have none.
     """
     bad = judged.filter(judged.rule != "").order_by("row")
     shown = {name: bad[name].cast("string") for name in _SHOWN}
@@ -120,6 +127,8 @@ def _rejected(judged: Table, incoming: Incoming) -> pd.DataFrame:
         lines = lines.reindex(columns=result.columns)
         result = pd.concat([result, lines]) if len(result) else lines
         result = result.sort_values("row", ignore_index=True, kind="stable")
+    if not numbered:
+        return result.drop(columns="row")
     if len(incoming.files) > 1:
         files, rows = incoming.places_in_files(result["row"].to_numpy(dtype="int64"))
         result["row"] = rows

@@ -404,7 +404,8 @@ class _Job:
         entries = entries_of(lines, self.profile, inner, links, keep)
         judged = judge_entries(keep("entries_read", entries), inner, keep, keep.empty)
         n_lines = int(seen["rows"].sum())
-        quality = quality_of(judged, self.raw.incoming, self.profile, label, n_lines)
+        raw, numbered = self.raw, bool(self.raw.places)  # rows of a database are not
+        quality = quality_of(judged, raw.incoming, self.profile, label, n_lines, numbered=numbered)
         accepted = judged.filter(judged.rule == "")
         columns = [name for name in judged.columns if name not in (*inner, "rule")]
         named = {name: accepted[own] for name, own in zip(self.groups, inner, strict=True)}
