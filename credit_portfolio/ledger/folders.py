@@ -350,11 +350,34 @@ class _Book:
         together = {
             "id": {"whole", "decimal"},
             "date": {"date", "timestamp"},
-            "money": {"whole", "decimal", "float"},
+            "money": _NUMBERS,
         }
         if use is not None and use.kind in together and not families.keys() <= together[use.kind]:
             raise DataError(f"{told}; {_WHY[use.kind]} in every file")
+        self._refuse_short_floats(spelt, found, families)
         return Mixed(spelt, told, money and "float" in families)
+
+    def _refuse_short_floats(
+        self,
+        spelt: str,
+        found: Sequence[tuple[pa.DataType, bool, Footer]],
+        families: Mapping[str, tuple[pa.DataType, Footer]],
+    ) -> None:
+        """Refuse exact numbers that the engine would turn into floats of 32 bits.
+
+        Beside a column of doubles, blank or not, all of them become doubles.
+        """
+        doubles = any(pa.types.is_float64(_unpacked(kind)) for kind, _, _ in found)
+        if doubles or "float" not in families or not families.keys() <= _NUMBERS:
+            return
+        kind, file = next(part for family, part in families.items() if family != "float")
+        short, other = families["float"]
+        raise DataError(
+            f"column {spelt!r} is {kind} in file {file.path!r} and {short} in file {other.path!r}; "
+            "together they are floats of 32 bits, which hold seven digits and make 16,777,216.00 "
+            "of 16,777,217.00: write the column as DECIMAL(18, 4) in every file, or as double "
+            "where it is float"
+        )
 
     def _refuse_digits(self, key: str, found: Sequence[tuple[pa.DataType, bool, Footer]]) -> None:
         """Refuse exact figures of which the engine would cut decimals off to make them fit."""
@@ -372,6 +395,8 @@ class _Book:
                 "off: write the column in one type, such as DECIMAL(18, 4), in every file"
             )
 
+
+_NUMBERS = {"whole", "decimal", "float"}
 
 _WHY = {
     "id": "expected one type, since 7 may have been '7' or '007', which are two ids: write it as "
@@ -413,11 +438,15 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
+def _unpacked(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a dictionary, or the type as it is."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def _family(kind: pa.DataType) -> str:
     """Return a word for types that hold the same sort of thing."""
     is_ = pa.types
-    if is_.is_dictionary(kind):
-        return _family(kind.value_type)
+    kind = _unpacked(kind)
     if is_.is_string(kind) or is_.is_large_string(kind) or _is_bytes(kind):
         return "text"
     if is_.is_integer(kind):

@@ -335,6 +335,65 @@ def test_a_gap_among_floats_hides_no_figure_that_is_too_large(folder, blank):
         open_ledger(path)
 
 
+SHORT = pa.array([0.5], pa.float32())
+LARGE = Decimal("16777217.00")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("short", [SHORT, pa.nulls(1, pa.float32()), SHORT.cast(pa.float16())])
+@pytest.mark.parametrize(
+    "exact",
+    [
+        pa.array([LARGE], pa.decimal128(12, 2)),
+        pa.array([16777217], pa.int32()),
+        pa.array([16777217], pa.int64()),
+    ],
+)
+def test_exact_money_is_never_made_floats_of_32_bits(folder, tmp_path, exact, short, turned):
+    for column in (short, exact) if turned else (exact, short):
+        path = folder(amount=column)
+    files = str(tmp_path / "*.parquet")
+    lost = duckdb.sql(f"SELECT max(amount) FROM read_parquet('{files}', union_by_name=true)")
+    assert lost.fetchall() == [(16777216.0,)]  # what the engine would have made of it
+    with pytest.raises(DataError) as caught:
+        open_ledger(path)
+    told = str(caught.value)
+    for k, column in enumerate((short, exact) if turned else (exact, short), start=1):
+        assert f"{column.type} in file '{path / f'{k}.parquet'}'" in told
+    assert told.endswith("or as double where it is float")
+
+
+def test_exact_entries_and_labels_are_never_made_floats_of_32_bits(folder):
+    folder(like=ENTRIES, amount=[16777217, -60])
+    other = {"document": ["I2", "P2"], "against_document": ["", "I2"]}
+    path = folder(like=ENTRIES, amount=pa.array([100, -60], pa.float32()), **other)
+    with pytest.raises(DataError, match=r"'amount' is int64 in file .*floats of 32 bits"):
+        open_entries(path)
+    folder(branch=[16777217], name="labels/1.parquet")
+    folder(branch=pa.nulls(1, pa.float32()), name="labels/2.parquet")
+    with pytest.raises(DataError, match=r"'branch' is int64 in file .*floats of 32 bits"):
+        open_ledger(path / "labels")
+
+
+@pytest.mark.parametrize("order", ["esd", "eds", "sed", "sde", "des", "dse"])
+def test_beside_doubles_all_numbers_are_doubles(folder, order):
+    kinds = {
+        "e": pa.array([LARGE], pa.decimal128(12, 2)),
+        "s": SHORT,
+        "d": pa.array([16777217.25]),
+    }
+    for letter in order:
+        path = folder(amount=kinds[letter])
+    assert open_ledger(path).quality.amount_accepted == 2 * LARGE + Decimal("0.75")
+    assert ": read as float64" in notes_of(open_ledger(path))
+
+
+def test_floats_of_32_bits_beside_doubles_leave_these_as_they_are(folder):
+    folder(amount=SHORT)
+    ledger = open_ledger(folder(amount=[16777217.25]))
+    assert ledger.quality.amount_accepted == Decimal("16777217.75")
+
+
 def test_whole_amounts_of_one_month_go_with_floats_of_another(folder):
     """Pandas writes a month of whole amounts as whole numbers."""
     folder(amount=[100])
