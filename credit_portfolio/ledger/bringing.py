@@ -142,8 +142,10 @@ def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> Raw:
 def scanned(engine: Any, incoming: Incoming, *, binary_as_text: bool) -> Table:
     """Return the rows of Parquet files, and say which columns are theirs and their folders'."""
     paths = [glob.escape(path) for path in incoming.paths]
-    found = engines.scan_parquet(engine, paths, binary_as_text=binary_as_text)
-    if len(paths) > 1:
+    found = engines.scan_parquet(
+        engine, paths, binary_as_text=binary_as_text, folders=incoming.folder
+    )
+    if incoming.folder:
         own = (engines.ROW_IN_FILE, engines.FILE)
         incoming.names = [name for name in found.columns if name not in own]
     return found

@@ -289,12 +289,14 @@ ROW_IN_FILE = "file_row_number"  # DuckDB calls it so, and by no other name
 FILE = _MARK + "file"
 
 
-def scan_parquet(engine: Any, paths: Sequence[str], *, binary_as_text: bool) -> Table:
+def scan_parquet(
+    engine: Any, paths: Sequence[str], *, binary_as_text: bool, folders: bool
+) -> Table:
     """Return Parquet files as a table that is read anew, in part, by each question.
 
-    Columns of the same name belong together; one that a file lacks is blank there. Names of
-    folders such as ``month=2024-01`` become text columns. Two columns more are ``ROW_IN_FILE``,
-    from 0 in each file, and ``FILE``.
+    Columns of the same name belong together; one that a file lacks is blank there. Where
+    ``folders`` count, names such as ``month=2024-01`` become text columns. Two columns more
+    are ``ROW_IN_FILE``, from 0 in each file, and ``FILE``.
     """
     with computing(), _old_calls():
         return engine.read_parquet(
@@ -302,6 +304,7 @@ def scan_parquet(engine: Any, paths: Sequence[str], *, binary_as_text: bool) -> 
             file_row_number=True,
             filename=FILE,
             union_by_name=True,
+            hive_partitioning=folders,
             hive_types_autocast=False,
             binary_as_string=binary_as_text,
         )

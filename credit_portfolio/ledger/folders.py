@@ -143,11 +143,19 @@ def agree(
     DataError
         When a required column is missing in some file but not in all, an optional one is probably
         misspelt in one, two files spell a column in two ways that the engine keeps apart, a column
-        has types that do not go together, or a name is the engine's own.
+        has types that do not go together, the folders of two files name unlike columns, or a name
+        is the engine's own.
     """
-    book = _Book(incoming.files)
+    if incoming.folder:
+        _refuse_unlike_folders(incoming.files)
+    book = _Book(incoming.files, folders=incoming.folder)
     book.refuse_names()
+    incoming.notes += [
+        f"column {name!r} stands in the files and in the names of their folders, which count"
+        for name in sorted(book.hidden)
+    ]
     if len(incoming.files) == 1:
+        incoming.notes += [] if incoming.folder else _note_on_folders(incoming.files[0])
         return Agreement()
     wanted = {plain(source): (source, use) for source, use in uses.items()}
     lacking = [
@@ -160,10 +168,6 @@ def agree(
     keys = (
         wanted.keys() | {plain(name) for name in kept} if kept is not None else book.places.keys()
     )
-    incoming.notes += [
-        f"column {name!r} stands in the files and in the names of their folders, which count"
-        for name in sorted(book.hidden)
-    ]
     incoming.notes += book.notes_on_lack([part for part in lacking if part[0] in keys], wanted)
     mixed = [
         found
@@ -187,9 +191,10 @@ def refuse_large(mixed: Mixed, largest: float | None) -> None:
 class _Book:
     """The columns of many files, those of like files together."""
 
-    def __init__(self, files: Sequence[Footer]) -> None:
+    def __init__(self, files: Sequence[Footer], *, folders: bool) -> None:
         self.files = files
-        self.folders = _folder_columns(files)
+        # What the folders hold is in every file, whatever the files say.
+        self.folders = {plain(key) for key in _folder_keys(files[0].path)} if folders else set()
         groups: dict[Any, list[Footer]] = {}
         for file in files:
             groups.setdefault((file.columns, file.blank, not file.rows), []).append(file)
@@ -415,18 +420,41 @@ def _named(first: Footer, others: Sequence[Footer]) -> str:
     return f"file {first.path!r} and {len(others):,} more have"
 
 
-def _folder_columns(files: Sequence[Footer]) -> frozenset[str]:
-    """Return the columns that the names of folders hold: they are in every file.
+def _folder_keys(path: str) -> list[str]:
+    """Return the columns that the names of a file's folders hold, as DuckDB finds them.
 
-    DuckDB takes them from paths that all have the same ones, whatever is in the files.
+    >>> _folder_keys("books/currency=EUR/month=2024-01/a.parquet")
+    ['currency', 'month']
     """
-    found = {
-        frozenset(
-            plain(part.partition("=")[0]) for part in PurePath(f.path).parts[:-1] if "=" in part
-        )
-        for f in files
-    }
-    return found.pop() if len(found) == 1 else frozenset()
+    parts = [part.split("=") for part in PurePath(path).parts[:-1] if not set("?\n") & set(part)]
+    return [part[0] for part in parts if len(part) == 2 and part[0]]
+
+
+def _refuse_unlike_folders(files: Sequence[Footer]) -> None:
+    """Refuse files whose folders hold unlike columns: the engine would read none of them."""
+    first, *others = files
+    keys = _folder_keys(first.path)
+    for other in others:
+        own = _folder_keys(other.path)
+        if set(own) != set(keys):
+            told, told_too = (f"hold {listing(k)}" if k else "hold no column" for k in (keys, own))
+            raise DataError(
+                f"the folders of file {first.path!r} {told} and those of file {other.path!r} "
+                f"{told_too}; expected the same for every file, in the same capitals, since each "
+                "is a column: move the files into such folders, or open only those that agree"
+            )
+
+
+def _note_on_folders(file: Footer) -> list[str]:
+    """Say that what the folders of a single file hold is not read."""
+    keys = _folder_keys(file.path)
+    if not keys:
+        return []
+    folder = os.path.dirname(file.path)
+    return [
+        f"a single file is read without what its folders hold ({listing(keys)}): open the folder "
+        f"{folder!r} to have that too"
+    ]
 
 
 def _as_duckdb_compares(name: str) -> str:

@@ -69,6 +69,7 @@ class Incoming:
     file_name: str = ""  # without its folder; empty for a DataFrame
     rows: int = 0
     files: tuple[Footer, ...] = ()  # Parquet, which the engine reads itself
+    folder: bool = False  # whether they are those of a folder or a pattern, be it only one
     cut_off: bool = False  # whether a text file ends without a line break
 
     @property
@@ -164,6 +165,7 @@ def reading(
             raise ModelError(f"separator is for CSV files; {where} is Parquet: leave it out")
         with _telling(path, where):
             incoming = _from_parquet(many, f"folder {str(path)!r}")
+        incoming.folder = True
         incoming.file_name = path.name
         yield incoming
         return

@@ -460,6 +460,59 @@ def test_a_required_column_may_come_from_the_folders(folder):
     assert open_ledger(path, as_of="2024-01-31").exposure().to_dict() == {"A": 100.0, "B": 100.0}
 
 
+UNLIKE = [
+    ("currency=USD/a", "d", "'currency'", "no column"),
+    ("a", "z/currency=USD/b", "no column", "'currency'"),
+    ("Region=A/a", "region=B/b", "'Region'", "'region'"),
+    ("region=A/year=1/a", "region=B/b", "'region', 'year'", "'region'"),
+    ("region=A/a", "region=B=C/b", "'region'", "no column"),
+]
+
+
+@pytest.mark.parametrize(("one", "two", "keys", "keys_too"), UNLIKE)
+@pytest.mark.parametrize("opened", [open_ledger, open_entries])
+def test_folders_that_hold_unlike_columns_are_refused(folder, opened, one, two, keys, keys_too):
+    like = PLAIN if opened is open_ledger else ENTRIES
+    folder(like=like, name=f"{one}.parquet")
+    path = folder(like=like, name=f"{two}.parquet")
+    with pytest.raises(DataError) as caught:
+        opened(path)
+    told = str(caught.value)
+    assert f"{one}.parquet' hold {keys} and those of file" in told
+    assert f"{two}.parquet' hold {keys_too}; expected the same for every file" in told
+
+
+def test_folders_may_hold_the_same_columns_in_any_order(folder):
+    folder(name="region=A/year=1/a.parquet")
+    ledger = open_ledger(folder(name="year=2/region=B/a.parquet"))
+    assert sorted(ledger.to_frame()["region"]) == ["A", "B"]
+    assert sorted(ledger.to_frame()["year"]) == ["1", "2"]
+
+
+@pytest.mark.parametrize("pattern", ["", "*/*.parquet", "currency=USD"])
+def test_a_folder_of_one_file_has_the_columns_of_its_folders(folder, pattern):
+    path = folder(name="currency=USD/a.parquet", currency=["EUR"])
+    ledger = open_ledger(path / pattern)
+    assert ledger.currency == "USD"
+    with pytest.raises(DataError, match="currency 'USD' is not the one asked for"):
+        open_ledger(path / pattern, currency="EUR")
+    assert "in the names of their folders, which count" in notes_of(ledger)
+
+
+def test_entries_of_a_folder_of_one_file_have_the_columns_of_its_folders(folder):
+    path = folder(like=ENTRIES, name="month=2024-01/a.parquet")
+    ledger = open_entries(path, groups=["month"], as_of="2024-06-30")
+    assert set(ledger.to_frame()["month"]) == {"2024-01"}
+
+
+def test_a_single_file_is_read_without_its_folders_and_says_so(folder):
+    path = folder(name="month=2024-01/a.parquet", month=["x"]) / "month=2024-01" / "a.parquet"
+    ledger = open_ledger(path)
+    assert ledger.to_frame()["month"].tolist() == ["x"]
+    assert "without what its folders hold ('month'): open the folder" in notes_of(ledger)
+    assert "folders" not in notes_of(open_ledger(folder(name="b.parquet") / "b.parquet"))
+
+
 def test_files_by_a_relative_path_are_named_in_notes(folder, monkeypatch):
     folder(region=["north"])
     monkeypatch.chdir(folder())
