@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -209,7 +210,8 @@ def reading(
 def _parquet_files(path: Path) -> list[Path] | None:
     """Return the Parquet files that a folder or a pattern means; None for a single file.
 
-    Names that begin with a dot or an underscore are notes of the programs that write such folders.
+    Names that begin with a dot or an underscore are notes of the programs that write such folders,
+    or what a run that was stopped left behind. Folders so named count where the path says them.
     """
     if path.is_file():
         return None
@@ -222,10 +224,19 @@ def _parquet_files(path: Path) -> list[Path] | None:
     files = [
         file
         for file in sorted(found)
-        if file.is_file()
-        and not any(part[0] in "._" for part in file.relative_to(path.anchor).parts[-1:])
+        if file.is_file() and file.name[0] not in "._" and not _left_behind(file, path)
     ]
     return files or None
+
+
+def _left_behind(file: Path, path: Path) -> bool:
+    """Whether a file is in a hidden folder that the path, or pattern, does not ask for."""
+    asked = [part for part in path.parts if part[0] in "._"]
+    return any(
+        (part[0] == "." or (part[0] == "_" and "=" not in part))  # _day=1 is a hive folder
+        and not any(fnmatchcase(part, name) for name in asked)
+        for part in (file.parent.relative_to(path) if path.is_dir() else file.parent).parts
+    )
 
 
 @contextmanager

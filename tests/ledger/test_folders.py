@@ -513,6 +513,45 @@ def test_a_single_file_is_read_without_its_folders_and_says_so(folder):
     assert "folders" not in notes_of(open_ledger(folder(name="b.parquet") / "b.parquet"))
 
 
+@pytest.mark.parametrize("hidden", ["_temporary/0/b", ".tmp/b", "2024/_temporary/b", "_b", ".b"])
+@pytest.mark.parametrize("pattern", ["", "**/*.parquet"])
+def test_what_a_stopped_run_left_behind_is_no_part_of_the_book(folder, hidden, pattern):
+    folder(name="a.parquet")
+    path = folder(name=f"{hidden}.parquet")
+    assert open_ledger(path / pattern).n_invoices == 1
+
+
+@pytest.mark.parametrize("asked", ["_books", ".books", "_books/.2024"])
+@pytest.mark.parametrize("pattern", ["", "*.parquet"])
+def test_hidden_folders_are_read_where_the_path_says_them(folder, asked, pattern, monkeypatch):
+    folder(name=f"{asked}/a.parquet")
+    folder(name=f"{asked}/_temporary/b.parquet")
+    path = folder(name=f"{asked}/c.parquet")
+    assert open_ledger(path / asked / pattern).n_invoices == 2
+    (path / "here").mkdir()
+    monkeypatch.chdir(path / "here")
+    assert open_ledger(f"../{asked}/{pattern}").n_invoices == 2
+
+
+def test_hidden_folders_are_read_where_a_pattern_asks_for_them(folder):
+    folder(name="_books/a.parquet")
+    folder(name="_books/_temporary/b.parquet")
+    path = folder(name="_more/c.parquet")
+    assert open_ledger(path / "_[bm]*" / "**" / "*.parquet").n_invoices == 2
+
+
+def test_a_column_of_folders_may_begin_with_an_underscore(folder):
+    folder(name="_day=1/a.parquet")
+    ledger = open_ledger(folder(name="_day=2/a.parquet"))
+    assert sorted(ledger.to_frame()["_day"]) == ["1", "2"]
+
+
+def test_a_folder_of_hidden_folders_alone_has_no_files(folder):
+    path = folder(name="_temporary/a.parquet")
+    with pytest.raises(DataError, match="is a folder without Parquet files"):
+        open_ledger(path)
+
+
 def test_files_by_a_relative_path_are_named_in_notes(folder, monkeypatch):
     folder(region=["north"])
     monkeypatch.chdir(folder())
