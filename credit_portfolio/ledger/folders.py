@@ -8,7 +8,8 @@ settled here: refused with the file's name, or told in a note.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePath
@@ -359,8 +360,21 @@ class _Book:
         }
         if use is not None and use.kind in together and not families.keys() <= together[use.kind]:
             raise DataError(f"{told}; {_WHY[use.kind]} in every file")
+        self._refuse_unlike_values(told, families)
         self._refuse_short_floats(spelt, found, families)
         return Mixed(spelt, told, money and "float" in families)
+
+    def _refuse_unlike_values(self, told: str, families: Collection[str]) -> None:
+        """Refuse types of which the engine makes none that holds the values of all.
+
+        It would fail not here, but at the first question that touches the column.
+        """
+        sorts = {_sort(family) for family in families}
+        if len(sorts - {"text"}) > 1 or ("text" in sorts and sorts & _NESTED):
+            raise DataError(
+                f"{told}; expected values that can be of one type: write the column as text in "
+                "every file, or leave it out"
+            )
 
     def _refuse_short_floats(
         self,
@@ -402,6 +416,7 @@ class _Book:
 
 
 _NUMBERS = {"whole", "decimal", "float"}
+_NESTED = {"list", "struct", "map"}
 
 _WHY = {
     "id": "expected one type, since 7 may have been '7' or '007', which are two ids: write it as "
@@ -488,6 +503,19 @@ def _family(kind: pa.DataType) -> str:
     if is_.is_timestamp(kind) and kind.tz is None:
         return "timestamp"
     return str(kind)
+
+
+def _sort(family: str) -> str:
+    """Return a word for families that the engine puts together.
+
+    >>> _sort("decimal"), _sort("bool"), _sort("timestamp[us, tz=UTC]"), _sort("list<item: int64>")
+    ('number', 'number', 'date', 'list')
+    """
+    word = re.split(r"\W|_list|_view", family.removeprefix("large_"), maxsplit=1)[0]
+    word = {"fixed_size": "list", "time32": "time", "time64": "time"}.get(word, word)
+    if family in _NUMBERS or word == "bool":
+        return "number"
+    return "date" if word == "timestamp" else word
 
 
 def _digits(kind: pa.DataType) -> tuple[int, int]:

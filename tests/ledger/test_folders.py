@@ -428,11 +428,71 @@ def test_labels_of_several_types_are_told(folder):
     assert ": read as string" in notes_of(ledger)
 
 
-def test_values_of_types_that_cannot_be_one_are_no_bare_error_of_the_engine(folder):
-    folder(tags=[{"a": 1}])
-    path = folder(tags=[1])
-    with pytest.raises(DataError):
-        open_ledger(path).to_frame()
+LIST = [["a", "b"]]
+STRUCT = [{"a": 1}]
+UNLIKE_VALUES = [
+    (LIST, ["a"], "list<", "string"),
+    (LIST, [1], "list<", "int64"),
+    (LIST, STRUCT, "list<", "struct<"),
+    (STRUCT, ["a"], "struct<", "string"),
+    (STRUCT, [True], "struct<", "bool"),
+    ([True], [DAY], "bool", "date32"),
+    ([1], [datetime.time(12)], "int64", "time64"),
+    ([DAY], [1.5], "date32", "double"),
+]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("one", "two", "type_one", "type_two"), UNLIKE_VALUES)
+def test_labels_of_types_that_cannot_be_one_are_refused(
+    folder, tmp_path, one, two, type_one, type_two, turned
+):
+    folder(tags=two if turned else one)
+    path = folder(tags=one if turned else two)
+    files = str(tmp_path / "*.parquet")
+    with pytest.raises(duckdb.Error):  # what the first question would have come to
+        duckdb.sql(f"SELECT tags FROM read_parquet('{files}', union_by_name=true)").fetchall()
+    with pytest.raises(DataError) as caught:
+        open_ledger(path)
+    told = str(caught.value)
+    assert f"is {type_two if turned else type_one}" in told
+    assert f"and {type_one if turned else type_two}" in told
+    assert told.endswith("write the column as text in every file, or leave it out")
+
+
+def test_labels_of_entries_that_cannot_be_one_are_refused_if_they_are_kept(folder):
+    folder(like=ENTRIES, tags=[["a"], ["b"]])
+    other = {"document": ["I2", "P2"], "against_document": ["", "I2"]}
+    path = folder(like=ENTRIES, tags=["a", "b"], **other)
+    with pytest.raises(DataError, match="'tags' is list"):
+        open_entries(path, groups=["tags"])
+    assert open_entries(path, as_of="2024-06-30").exposure().to_dict() == {"C1": 80.0}
+
+
+LIKE_VALUES = [
+    (LIST, pa.array([[1]], pa.large_list(pa.int32()))),
+    (LIST, pa.array([["c"]], pa.list_(pa.string(), 1))),
+    (LIST, pa.nulls(1)),
+    (LIST, pa.nulls(1, pa.float64())),
+    (STRUCT, [{"b": "x"}]),
+    ([True], ["yes"]),
+    ([True], [7]),
+    ([True], [7.5]),
+    ([True], [Decimal("7.5")]),
+    ([DAY], ["soon"]),
+    ([DAY], pa.array([NOON], pa.timestamp("us", "UTC"))),
+    ([NOON], pa.array([NOON], pa.timestamp("us", "UTC"))),
+    (pa.array([NOON], pa.timestamp("ms", "CET")), pa.array([NOON], pa.timestamp("us", "UTC"))),
+    ([datetime.time(12)], ["noon"]),
+    ([datetime.time(12)], pa.array([datetime.time(13)], pa.time32("s"))),
+]
+
+
+@pytest.mark.parametrize(("one", "two"), LIKE_VALUES)
+def test_labels_of_types_that_can_be_one_are_read(folder, one, two):
+    folder(tags=one)
+    ledger = open_ledger(folder(tags=two), as_of="2024-01-31")
+    assert ledger.ageing(by="tags")["total"].sum() == 200.0
 
 
 # --- columns of the folders ---------------------------------------------------------------------
