@@ -141,7 +141,7 @@ def _of_parquet(engine: Any, incoming: Incoming, profile: Profile) -> Raw:
 
 def scanned(engine: Any, incoming: Incoming, *, binary_as_text: bool) -> Table:
     """Return the rows of Parquet files, and say which columns are theirs and their folders'."""
-    paths = [glob.escape(path) for path in incoming.paths]
+    paths = [glob.escape(file.path) for file in incoming.filled]
     found = engines.scan_parquet(
         engine, paths, binary_as_text=binary_as_text, folders=incoming.folder
     )

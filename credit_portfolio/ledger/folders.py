@@ -147,16 +147,17 @@ def agree(
         has types that do not go together, the folders of two files name unlike columns, or a name
         is the engine's own.
     """
+    files = incoming.filled
     if incoming.folder:
-        _refuse_unlike_folders(incoming.files)
-    book = _Book(incoming.files, folders=incoming.folder)
+        _refuse_unlike_folders(files)
+    book = _Book(files, folders=incoming.folder)
     book.refuse_names()
     incoming.notes += [
         f"column {name!r} stands in the files and in the names of their folders, which count"
         for name in sorted(book.hidden)
     ]
-    if len(incoming.files) == 1:
-        incoming.notes += [] if incoming.folder else _note_on_folders(incoming.files[0])
+    if len(files) == 1:
+        incoming.notes += [] if incoming.folder else _note_on_folders(files[0])
         return Agreement()
     wanted = {plain(source): (source, use) for source, use in uses.items()}
     lacking = [
@@ -198,22 +199,20 @@ class _Book:
         self.folders = {plain(key) for key in _folder_keys(files[0].path)} if folders else set()
         groups: dict[Any, list[Footer]] = {}
         for file in files:
-            groups.setdefault((file.columns, file.blank, not file.rows), []).append(file)
-        # Files without rows lack nothing; but their types count.
-        self.every = list(groups.values())
-        self.groups = [group for group in self.every if group[0].rows]
+            groups.setdefault((file.columns, file.blank), []).append(file)
+        self.groups = list(groups.values())
         self.spelt: dict[str, dict[str, Footer]] = {}  # as compared -> as written -> first file
         self.places: dict[str, list[int]] = {}  # as compared -> groups that have it
         self.types: dict[str, list[tuple[pa.DataType, bool, Footer]]] = {}
         self.hidden: set[str] = set()  # columns in whose place the folders' are read
-        for file in (group[0] for group in self.every):
+        for file in (group[0] for group in self.groups):
             for name, kind in file.columns:
                 key = plain(name)
                 if key in self.folders:
                     self.hidden.add(name)
                 else:
                     self.spelt.setdefault(key, {}).setdefault(name, file)
-                    blank = not file.rows or name in file.blank or pa.types.is_null(kind)
+                    blank = name in file.blank or pa.types.is_null(kind)
                     self.types.setdefault(key, []).append((kind, blank, file))
         for place, group in enumerate(self.groups):
             for name, _ in group[0].columns:
@@ -228,7 +227,7 @@ class _Book:
 
     def refuse_names(self) -> None:
         """Refuse names that two columns of a file, or a file and the engine, have in common."""
-        for group in self.every:
+        for group in self.groups:
             names = [name for name, _ in group[0].columns]
             refuse_doubled(names, f"file {group[0].path!r}")
             if ROW_IN_FILE in map(str.lower, names):

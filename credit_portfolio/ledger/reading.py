@@ -78,6 +78,11 @@ class Incoming:
         """Paths of the Parquet files."""
         return tuple(file.path for file in self.files)
 
+    @property
+    def filled(self) -> tuple[Footer, ...]:
+        """The Parquet files with rows; of the others not even the types count."""
+        return tuple(file for file in self.files if file.rows)
+
     def numbered(self) -> Iterator[pa.Table]:
         """Yield the well-formed rows: ``row`` from 1, then the source's columns as c0, c1, …."""
         good = 0

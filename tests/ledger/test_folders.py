@@ -171,6 +171,41 @@ def test_a_file_without_rows_lacks_nothing(folder):
     assert "of 2 files" not in notes_of(ledger)
 
 
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"amount": pa.array([], pa.float64())},
+        {"amount": pa.array([], pa.float32())},
+        {"amount": pa.array([], pa.string()), "customer_id": pa.array([], pa.float64())},
+        {"settled_date": pa.array([], pa.string()), "region": pa.array([], pa.list_(pa.int8()))},
+        {"rename": {"settled_date": "setled_date", "amount": "AMOUNT "}},
+        {"name": "0/currency=USD/a.parquet"},
+    ],
+)
+def test_a_file_without_rows_agrees_with_everything(folder, empty):
+    exact = pa.array([Decimal("123456789012.34")], pa.decimal128(18, 2))
+    none = {name: pa.array([], pa.string()) for name in PLAIN}
+    folder(like=none, **empty)
+    for region in ("north", "south"):
+        path = folder(amount=exact, customer_id=[2**53 + 1], region=[region])
+    ledger = open_ledger(path, as_of="2024-01-31")
+    assert ledger.exposure().to_dict() == {str(2**53 + 1): 246913578024.68}
+    assert ledger.quality.amount_accepted == 2 * exact[0].as_py()
+    assert sorted(ledger.to_frame()["region"]) == ["north", "south"]
+    assert "column" not in notes_of(ledger).replace("no column for written_off_amount", "")
+
+
+def test_rows_are_told_in_their_file_beside_files_without_rows(folder):
+    none = {name: pa.array([], pa.string()) for name in PLAIN}
+    folder(like=none)
+    path = folder(invoice_id=["1", "2"], **{
+        name: [value[0].as_py() if name == "amount" else value[0]] * 2
+        for name, value in PLAIN.items() if name not in ("invoice_id", "due_date")
+    }, due_date=[PLAIN["due_date"][0], None])  # fmt: skip
+    rejected = open_ledger(path).quality.rejected
+    assert rejected[["file", "row"]].to_numpy().tolist() == [[str(path / "2.parquet"), 2]]
+
+
 # --- names --------------------------------------------------------------------------------------
 
 
