@@ -70,7 +70,9 @@ def read_text(
 ) -> tuple[Expression, dict[str, Expression]]:
     """Return a cell as :func:`text_of` does, and of each repair whether it touched the cell."""
     touched: dict[str, Expression] = {}
-    kind, whole = column.type(), name in profile.whole
+    kind = column.type()
+    # A code in floats, which pandas makes of whole numbers and blanks, can be nothing else.
+    whole = name in profile.whole or (name in profile.codes() and kind.is_numeric())
     if whole and kind.is_floating():
         text, touched["whole_numbers"] = _of_float(column.cast("float64"))
     else:

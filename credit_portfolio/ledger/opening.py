@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ibis
@@ -150,7 +150,8 @@ def open_entries(
         raw = _bring(source, chosen, place, engine, groups)
         if named:
             second = _read_links(_beside(raw, links, place), chosen)
-        job = _Job(raw, chosen, tuple(groups), decimal, asked, sources.today(), repairs)
+        told = write_offs if isinstance(write_offs, Mapping) else {}
+        job = _Job(raw, chosen, tuple(groups), decimal, asked, sources.today(), repairs, told)
         return job.ledger(day, second)
 
 
@@ -327,6 +328,7 @@ class _Job:
     asked: str | None
     today: datetime.date
     repairs: Repairs | None = None
+    write_offs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def lines(self) -> Table:
         raw, incoming = self.raw, self.raw.incoming
@@ -395,11 +397,31 @@ class _Job:
                             "dtype=str, or name it in the profile's `whole`"
                         )
 
+    def _note_write_offs(self) -> None:
+        """Note the texts for write-offs that no row holds: a loss would count as paid."""
+        found = _match(self.profile, self.raw.incoming)
+        lacking = []
+        for name, given in self.write_offs.items():
+            column = self.raw.table[f"c{found[name]}"] if name in found else None
+            absent, held = _unheld(self.raw.table, column, self.profile, name, given)
+            if absent:
+                lacking.append((name, absent, held))
+        notes = self.raw.incoming.notes
+        if sum(len(absent) for _, absent, _ in lacking) < sum(map(len, self.write_offs.values())):
+            notes += [
+                f"write_offs: no row says {listing(absent)} in {name}; it says {held}"
+                for name, absent, held in lacking
+            ]
+        elif lacking:
+            parts = [f"{name} never says {listing(a)}; it says {held}" for name, a, held in lacking]
+            notes.insert(0, f"no row is a write-off: {'; '.join(parts)}")
+
     def ledger(self, day: datetime.date | None, links: Table | None) -> EntryLedger:
         inner, keep = self._inner(), Keeper(self.raw)
         read = keep("entry_lines", self.lines())
         seen = _seen(read)
         label = self._currency(seen)
+        self._note_write_offs()
         lines = read.drop(*marks_in(read))
         entries = entries_of(lines, self.profile, inner, links, keep)
         judged = judge_entries(keep("entries_read", entries), inner, keep, keep.empty)
@@ -472,6 +494,29 @@ class _Job:
         cells = frame_of(self.raw.table.select(day=column).limit(MOST_TRIED))["day"]
         hint = format_meant(texts_of(cells), self.profile.date_formats)
         return f"{hint}; " if hint else ""
+
+
+_TEXTS_SHOWN = 10
+
+
+def _unheld(
+    table: Table, column: Expression | None, profile: EntryProfile, name: str, given: Sequence[str]
+) -> tuple[list[str], str]:
+    """Return which of the texts no cell of a column holds, and what its cells hold instead."""
+    if column is None:
+        return [text for text in given if text], "nothing, there is no such column"
+    says = text_of(column, profile, name).fill_null("")
+    t = table.select(says=says, word=says.lower())
+    words = sorted({text.casefold() for text in given})
+    held = set(frame_of(t.filter(t.word.isin(words)).select("word").distinct())["word"])
+    absent = [text for text in given if text.casefold() not in held]
+    if not absent:
+        return [], ""
+    each = t.group_by("says").aggregate(rows=t.count())
+    each = each.order_by(each["rows"].desc(), "says").limit(_TEXTS_SHOWN + 1)
+    seen = list(frame_of(each).itertuples(index=False))
+    parts = [f"{text!r} ({rows:,})" for text, rows in seen[:_TEXTS_SHOWN]]
+    return absent, ", ".join(parts) + (" and others" if len(seen) > _TEXTS_SHOWN else "")
 
 
 def _seen(lines: Table) -> pd.DataFrame:

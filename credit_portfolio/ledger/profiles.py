@@ -7,9 +7,10 @@ above all which rows are write-offs, since a loss that counts as paid turns −1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from credit_portfolio.errors import ModelError, did_you_mean, listing
 from credit_portfolio.ledger.entries import CLAIMS, KINDS
@@ -85,7 +86,7 @@ class KindRule:
                 f"a rule is for the kind {self.kind!r}; expected one of {listing(KINDS, 10)}."
                 f"{did_you_mean(self.kind, KINDS)}"
             )
-        _refuse_bare_text(self.when)
+        _refuse_no_texts(self.when)
         object.__setattr__(self, "when", MappingProxyType(dict(self.when)))
 
 
@@ -120,7 +121,8 @@ class EntryProfile:
     pad : mapping of str to int
         Source column -> width to which texts of digits are filled up with zeros from the left.
     whole : tuple of str
-        Source columns whose whole numbers may be written like ``123.0``.
+        Source columns whose whole numbers may be written like ``123.0``. (Where a column is held
+        against texts, a binary float that is a whole number is always taken for that.)
     blanks : mapping of str to tuple of str
         Source column -> texts that mean nothing is there.
     void : mapping of str to tuple of str
@@ -161,6 +163,14 @@ class EntryProfile:
         _check_columns(self)
         for name in ("columns", "pad", "blanks", "void", "links"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def codes(self) -> tuple[str, ...]:
+        """Return the source columns whose cells are held against texts, each once."""
+        names = [name for rule in self.kinds for name in rule.when]
+        names += self.void
+        if self.sides is not None:
+            names.append(self.sides.column)
+        return tuple(dict.fromkeys(names))
 
     def sources(self) -> tuple[str, ...]:
         """Return every source column that the profile looks at, each once."""
@@ -212,10 +222,18 @@ def _check_columns(profile: EntryProfile) -> None:
         )
 
 
-def _refuse_bare_text(when: Mapping[str, Sequence[str]]) -> None:
+def _refuse_no_texts(when: Mapping[str, Any]) -> None:
     bare = [name for name, texts in when.items() if isinstance(texts, str)]
     if bare:
         raise TypeError(f"the texts of {bare[0]!r} come in a tuple, such as ({when[bare[0]]!r},)")
+    for name, texts in when.items():
+        cells = texts if isinstance(texts, Iterable) else (texts,)
+        wrong = [cell for cell in (name, *cells) if not isinstance(cell, str)]
+        if wrong:
+            raise ModelError(
+                f"{name!r} and its texts hold {wrong[0]!r}, {type(wrong[0]).__name__}; expected "
+                f"text, as the column writes it, such as {str(wrong[0])!r}: put it in quotes"
+            )
 
 
 # Blank where an extract holds nothing but receivables, and leaves the column out.
@@ -451,7 +469,7 @@ def settlement_profile(
             f"codes are given for {listing(unknown)}; expected kinds out of {listing(CLAIMS)}."
             f"{did_you_mean(unknown[0], CLAIMS)}"
         )
-    _refuse_bare_text(codes)
+    _refuse_no_texts(codes)
     missing = [kind for kind in ("payment", "write_off") if not codes.get(kind)]
     if missing:
         raise ModelError(
@@ -506,7 +524,7 @@ def resolve_entry_profile(
             "out, or change the profile's kinds"
         )
     if isinstance(write_offs, Mapping):
-        _refuse_bare_text(write_offs)
+        _refuse_no_texts(write_offs)
         if not write_offs or not all(write_offs.values()):
             raise ModelError(
                 "write_offs names no column or no texts; expected {source column: texts}, or "

@@ -642,3 +642,73 @@ def test_another_system_is_more_data_and_no_code(tmp_path):
     ledger = open_entries(text_file(tmp_path, text), own)
     assert figures(ledger) == {"1": {"amount": 10, "collected": 10, "settled": "2024-01-09"}}
     assert ledger.as_of == datetime.date(2024, 1, 9)
+
+
+# --- what is told as a write-off, and is none ---------------------------------------------------
+
+
+def test_a_text_for_write_offs_that_no_row_holds_is_noted_with_what_the_rows_say(tmp_path):
+    part = sap(tmp_path, write_offs={"RSTGR": ("wof", "ZZZ"), "BLART": ("AB",)}).quality
+    assert "write_offs: no row says 'ZZZ' in RSTGR; it says '' (15), 'WOF' (1)" in part.notes
+    none = sap(tmp_path, write_offs={"RSTGR": ("ZZZ",), "UMSKZ": ("9", "A9")}).quality
+    assert none.notes[0] == (
+        "no row is a write-off: RSTGR never says 'ZZZ'; it says '' (15), 'WOF' (1); "
+        "UMSKZ never says '9', 'A9'; it says '' (14), 'A' (1), 'W' (1)"
+    )
+    sound = sap(tmp_path).quality
+    assert not any("write" in note for note in (*sound.notes, *sap(tmp_path, write_offs="none").
+                                                quality.notes))  # fmt: skip
+
+
+def test_of_a_column_with_many_texts_the_ten_most_frequent_are_noted():
+    frame = coded([f"T{k:02}" for k in range(12)])
+    note = coded_ledger(frame, "ZZZ").quality.notes[0]
+    assert note.endswith(
+        "it says '' (12), 'T00' (1), 'T01' (1), 'T02' (1), 'T03' (1), "
+        "'T04' (1), 'T05' (1), 'T06' (1), 'T07' (1), 'T08' (1) and others"
+    )
+
+
+def coded(codes: list[object]) -> pd.DataFrame:
+    """Return an invoice and its full settlement for each code, in SAP's columns."""
+    rows = []
+    for k, code in enumerate(codes):
+        sale = (f"{100 + k}", "01", "S", "20240105", "20240204", "100.00", None, "", "")
+        claim = (f"{500 + k}", "15", "H", "20240301", "", "100.00", code, "", "")
+        rows += [("7", *sale, ""), ("7", *claim, f"{100 + k}".rjust(10, "0"))]
+    names = ("KUNNR", "BELNR", "BSCHL", "SHKZG", "BUDAT", "FAEDT", "DMBTR", "RSTGR", "AUGBL",
+             "AUGDT", "REBZG")  # fmt: skip
+    return pd.DataFrame(rows, columns=list(names))
+
+
+def coded_ledger(frame: pd.DataFrame, text: str) -> EntryLedger:
+    return open_entries(frame, "sap", "2024-06-30", write_offs={"RSTGR": (text,)})
+
+
+def test_codes_that_pandas_made_floats_of_are_whole_numbers():
+    frame = coded([7, 8])
+    assert frame["RSTGR"].dtype == "float64"
+    ledger = coded_ledger(frame, "7")
+    assert figures(ledger)["0000000100"]["written_off"] == 100
+    assert figures(ledger)["0000000101"]["collected"] == 100
+    assert not any("write_off" in note for note in ledger.quality.notes)
+    findings = ledger.quality.findings.set_index("finding")
+    assert findings.loc["whole_numbers", "rows"] == 2
+    missed = coded_ledger(frame, "007")
+    assert missed.quality.notes[0] == (
+        "no row is a write-off: RSTGR never says '007'; it says '' (2), '7' (1), '8' (1)"
+    )
+
+
+def test_posting_keys_in_floats_are_told_with_their_zeros():
+    frame = coded(["x"])
+    frame["BSCHL"] = [1.0, 15.0]
+    assert figures(coded_ledger(frame, "x"))["0000000100"]["written_off"] == 100
+
+
+@pytest.mark.parametrize("texts", [(12,), 12, ("WOF", None), [7.0]])
+def test_texts_that_are_no_text_are_refused_with_what_was_found(texts):
+    with pytest.raises(ModelError, match="expected text, as the column writes it"):
+        open_entries(coded([7]), "sap", write_offs={"RSTGR": texts})
+    with pytest.raises(ModelError, match="'RSTGR' and its texts hold"):
+        KindRule("payment", {"RSTGR": texts})
