@@ -41,7 +41,8 @@ _OF_ROWS = {
     "trimmed_ids": "Space around a customer_id, a document or another id was cut off.",
     "restored_zeros": "Zeros that digits had lost on their left were put back, to the width that "
     "the profile gives.",
-    "whole_numbers": "A whole number written like 123.0 was read as 123: a code, or as the profile says.",
+    "whole_numbers": "A whole number written like 123.0 was read as 123: a code, or as the profile "
+    "says.",
     "time_of_day_dropped": FINDINGS["time_of_day_dropped"],
     "due_date_from_terms": FINDINGS["due_date_from_terms"],
     "merged_customers": FINDINGS["merged_customers"],

@@ -6,6 +6,7 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import ibis
@@ -187,7 +188,7 @@ def _bring(
     with reading(source, face, place.separator) as incoming:
         engine = place.engine() if engine is None else engine
         if not incoming.paths:
-            _match(profile, incoming)  # before the rows are read
+            _match(profile, incoming, kept)  # before the rows are read
             loaded = engines.load(engine, incoming.numbered())
             return bringing.Raw(incoming, loaded, ("row",), engine, True)
         told = agree(incoming, uses_of_entries(profile), kept)
@@ -195,13 +196,18 @@ def _bring(
         return bringing.of_scan(engine, incoming, found, told)
 
 
-def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:
+# Above this likeness a column is taken for a misspelt optional one: "ZBDT1" for "ZBD1T" is 0.80,
+# "entry_date" for "end_date" 0.78.
+_MISSPELT = 0.8
+
+
+def _match(profile: EntryProfile, incoming: Incoming, kept: Sequence[str] = ()) -> dict[str, int]:
     """Return where each source column of the profile stands.
 
     Raises
     ------
     DataError
-        When one that may not be absent is not there.
+        When one that may not be absent is not there, or another is probably misspelt.
     """
     position = {plain(name): index for index, name in enumerate(incoming.names)}
     names = profile.sources()
@@ -213,7 +219,42 @@ def _match(profile: EntryProfile, incoming: Incoming) -> dict[str, int]:
             f"{incoming.where} has no column {listing(missing, 20)}; found "
             f"{listing(incoming.names, 30)}: rename the columns, or pass another profile.{hints}"
         )
+    _refuse_misspelt([name for name in names if name not in found], names, profile, incoming, kept)
     return found
+
+
+def _refuse_misspelt(
+    absent: Sequence[str],
+    names: Sequence[str],
+    profile: EntryProfile,
+    incoming: Incoming,
+    kept: Sequence[str],
+) -> None:
+    """Refuse a column that is nearly called like one that may be absent, and is."""
+    known = {plain(name) for name in (*names, *kept, *profile.neighbours)}
+    for wrong in (name for name in incoming.names if plain(name) not in known):
+        right = [
+            name
+            for name in absent
+            if get_close_matches(plain(name), [plain(wrong)], cutoff=_MISSPELT)
+        ]
+        if right:
+            raise DataError(
+                f"{incoming.where} has a column {wrong!r} and none called {listing(right)}; "
+                f"probably a misspelling, and left alone {right[0]} would be blank in every row: "
+                f"rename it; if it is something else, leave it out, or add a blank column "
+                f"{right[0]!r}"
+            )
+
+
+def _note_on_absent(profile: EntryProfile, absent: Sequence[str]) -> str:
+    """Return what it means that a source does not have some columns."""
+    fields = {parts: name for name, parts in profile.columns.items() if isinstance(parts, str)}
+    called = [
+        name if fields.get(name, name) == name else f"{name} ({fields[name]})" for name in absent
+    ]
+    note = f"no column for {', '.join(called)}: blank in every row"
+    return note + "; no row says its currency" * (profile.columns.get("currency") in absent)
 
 
 def _links(
@@ -332,7 +373,10 @@ class _Job:
 
     def lines(self) -> Table:
         raw, incoming = self.raw, self.raw.incoming
-        found = _match(self.profile, incoming)
+        found = _match(self.profile, incoming, self.groups)
+        absent = [name for name in self.profile.sources() if name not in found]
+        if absent:
+            incoming.notes.append(_note_on_absent(self.profile, absent))
         kept = self._groups()
         t = _with_rows(raw)
         t = t.mutate(**{f"g{k}": t[f"c{index}"] for k, index in enumerate(kept)})
@@ -399,7 +443,7 @@ class _Job:
 
     def _note_write_offs(self) -> None:
         """Note the texts for write-offs that no row holds: a loss would count as paid."""
-        found = _match(self.profile, self.raw.incoming)
+        found = _match(self.profile, self.raw.incoming, self.groups)
         lacking = []
         for name, given in self.write_offs.items():
             column = self.raw.table[f"c{found[name]}"] if name in found else None
@@ -488,7 +532,8 @@ class _Job:
             or not (quality.rejected["rule"] == "unreadable_booking_date").any()
         ):
             return ""
-        column = self.raw.table[f"c{_match(self.profile, self.raw.incoming)[source]}"]
+        found = _match(self.profile, self.raw.incoming, self.groups)
+        column = self.raw.table[f"c{found[source]}"]
         if not column.type().is_string():
             return ""
         cells = frame_of(self.raw.table.select(day=column).limit(MOST_TRIED))["day"]

@@ -116,6 +116,8 @@ class EntryProfile:
         How payments are matched to invoices, one of ``MATCHINGS``.
     may_be_absent : frozenset of str
         Source columns that need not exist; they count as blank.
+    neighbours : frozenset of str
+        Columns of the system that are nearly called like one of those, and are no misspellings.
     sides : Sides, optional
         Which column says debit or credit; None where amounts carry their sign.
     pad : mapping of str to int
@@ -146,6 +148,7 @@ class EntryProfile:
     kinds: tuple[KindRule, ...] = ()
     matching: str = "reference"
     may_be_absent: frozenset[str] = frozenset()
+    neighbours: frozenset[str] = frozenset()
     sides: Sides | None = None
     pad: Mapping[str, int] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
@@ -272,6 +275,23 @@ _SAP = EntryProfile(
     may_be_absent=frozenset(
         ("BUZEI", "REBZG", "STBLG", "FAEDT", "ZFBDT", "SKNTO", "UMSKZ", "ZBD1T", "ZBD2T", "ZBD3T")
     ),
+    # UMSKS is none of them: where it stands without UMSKZ, the wrong one was taken.
+    neighbours=frozenset(
+        (
+            "BUZID",
+            "MWSKZ",
+            "REBZJ",
+            "REBZT",
+            "REBZZ",
+            "SKNT2",
+            "SKNT3",
+            "SKNTO",
+            "WSKTO",
+            "ZBD1P",
+            "ZBD2P",
+            "ZUMSK",
+        )
+    ),
     sides=Sides("SHKZG", debit=("S",), credit=("H",)),
     pad={
         "KUNNR": 10,
@@ -378,6 +398,7 @@ ENTRY_PROFILES: Mapping[str, EntryProfile] = MappingProxyType(
             ),
             matching="links",
             may_be_absent=frozenset(("account_type", "parent_state")),
+            neighbours=frozenset(("payment_state",)),
             void={"parent_state": ("draft", "cancel")},
             links={
                 "credit_id": "credit_move_id",

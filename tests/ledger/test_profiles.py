@@ -712,3 +712,84 @@ def test_texts_that_are_no_text_are_refused_with_what_was_found(texts):
         open_entries(coded([7]), "sap", write_offs={"RSTGR": texts})
     with pytest.raises(ModelError, match="'RSTGR' and its texts hold"):
         KindRule("payment", {"RSTGR": texts})
+
+
+# --- columns that may be absent -----------------------------------------------------------------
+
+# The customer's open items as the table BSID has them; BSAD is the same.
+BSID = """
+    MANDT BUKRS KUNNR UMSKS UMSKZ AUGDT AUGBL ZUONR GJAHR BELNR BUZEI BUDAT BLDAT CPUDT WAERS XBLNR
+    BLART MONAT BSCHL ZUMSK SHKZG GSBER MWSKZ DMBTR WRBTR MWSTS WMWST BDIFF BDIF2 SGTXT PROJN AUFNR
+    ANLN1 ANLN2 SAKNR HKONT FKONT FILKD ZFBDT ZTERM ZBD1T ZBD2T ZBD3T ZBD1P ZBD2P SKFBT SKNTO WSKTO
+    ZLSCH ZLSPR ZBFIX HBKID BVTYP REBZG REBZJ REBZZ SAMNR ANFBN ANFBJ ANFBU MANSP MSCHL MADAT MANST
+    MABER XNETB XANET XCPDD XINVE XZAHL MWSK1 DMBT1 WRBT1 MWSK2 DMBT2 WRBT2 MWSK3 DMBT3 WRBT3 BSTAT
+    VBUND VBELN REBZT INFAE STCEG EGBLD EGLLD RSTGR XNOZA VERTT VERTN VBEWA WVERW PROJK FIPOS NPLNR
+    AUFPL APLZL XEGDR DMBE2 DMBE3 DMB21 DMB22 DMB23 DMB31 DMB32 DMB33 BDIF3 XRAGL UZAWE XSTOV MWST2
+    MWST3 SKNT2 SKNT3 XREF1 XREF2 XARCH PSWSL PSWBT LZBKZ LANDL IMKEY VBEL2 VPOS2 POSN2 ETEN2 FISTL
+    GEBER DABRZ XNEGP KOSTL RFZEI KKBER EMPFB PRCTR XREF3 QSSKZ ZINKZ DTWS1 DTWS2 DTWS3 DTWS4 XPYPR
+    KIDNO ABSBT CCBTC PYCUR PYAMT BUPLA SECCO CESSION_KZ PPDIFF PPDIF2 PPDIF3 KBLNR KBLPOS GRANT_NBR
+    GMVKZ SRTYPE LOTKZ FKBER INTRENO PPRCT BUZID AUGGJ HKTID BUDGET_PD PAYS_PROV PAYS_TRAN MNDID
+    KONTT KONTL UEBGDAT VNAME EGRUP BTYPE OIEXGNUM OINETCYC OIEXGTYP PROPMANO
+"""
+
+
+LEFT_OUT = (
+    ("sap", ()),
+    ("sap_document_currency", ()),
+    ("sap", ("ZBD1T", "ZBD2T", "ZBD3T", "REBZG", "BUZEI", "UMSKS", "UMSKZ", "SKNTO")),
+    ("sap_document_currency", ("WSKTO", "ZFBDT")),
+    ("sap", ("SKNTO", "WSKTO")),
+)
+
+
+@pytest.mark.parametrize(("name", "without"), LEFT_OUT)
+def test_real_columns_of_sap_are_no_misspellings_of_each_other(name, without):
+    header = [column for column in BSID.split() if column not in without]
+    frame = pd.DataFrame({column: [""] for column in header})
+    row = {"KUNNR": "1", "BELNR": "1", "BSCHL": "01", "SHKZG": "S", "BUDAT": "20240105",
+           "DMBTR": "5.00", "WRBTR": "5.00", "WAERS": "EUR", "ZFBDT": "20240105"}  # fmt: skip
+    frame = frame.assign(**row, **({"FAEDT": "20240105"} if "ZFBDT" in without else {}))
+    frame = frame.drop(columns=[column for column in without if column in frame])
+    ledger = open_entries(frame, name, "2024-06-30", write_offs="none")
+    assert ledger.exposure().to_dict() == {"0000000001": 5}
+
+
+MISSPELT = {"ZBDT1": "ZBD1T", "UMSKS": "UMSKZ", "SKONTO": "SKNTO", "rebz_g": "REBZG"}
+
+
+@pytest.mark.parametrize(("wrong", "right"), MISSPELT.items())
+def test_a_column_that_is_nearly_one_of_the_profile_is_refused(tmp_path, wrong, right):
+    text = SAP.replace(f";{right};", f";{wrong};")
+    with pytest.raises(DataError, match=f"has a column '{wrong}' and none called .*'{right}'"):
+        open_entries(text_file(tmp_path, text), "sap", "2024-06-30", write_offs="none")
+    # Kept for grouping it is something else, and so it is beside a blank one of the right name.
+    path = text_file(tmp_path, text)
+    grouped = open_entries(path, "sap", "2024-06-30", write_offs="none", groups=[wrong])
+    assert grouped.groups == (wrong,)
+    frame = pd.read_csv(path, sep=";", dtype=str).assign(**{right: ""})
+    frame = frame.assign(ZBD2T="", ZBD3T="")
+    open_entries(frame, "sap", "2024-06-30", write_offs="none")
+
+
+def test_two_currencies_under_a_misspelt_name_are_not_added_up():
+    names = ["customer_id", "document", "against_document", "kind", "booking_date", "due_date",
+             "amount", "currrency"]  # fmt: skip
+    rows = [
+        ("C1", "I1", "", "invoice", "2024-01-02", "2024-02-01", "100.00", "EUR"),
+        ("C1", "P1", "I1", "payment", "2024-01-20", "", "-60.00", "USD"),
+    ]
+    frame = pd.DataFrame(rows, columns=names)
+    with pytest.raises(DataError, match="'currrency' and none called 'currency'; probably a miss"):
+        open_entries(frame, as_of="2024-03-31")
+    notes = open_entries(frame.drop(columns="currrency"), as_of="2024-03-31").quality.notes
+    absent = "no column for line, end_date, currency: blank in every row; no row says its currency"
+    assert [note for note in notes if note.startswith("no column")] == [absent]
+    beside = frame.assign(entry_date="2024-01-01", line_text="", currency_rate="1")
+    open_entries(beside.drop(columns="currrency"), as_of="2024-03-31")
+
+
+def test_columns_that_a_system_leaves_out_are_noted_with_what_they_are_for(tmp_path, ledger):
+    absent = "no column for FAEDT (due_date), ZBD3T, ZBD2T: blank in every row"
+    assert absent in ledger.quality.notes
+    full = open_entries(text_file(tmp_path, ERPNEXT), "erpnext", "2024-06-30", write_offs="none")
+    assert not any("no column" in note for note in full.quality.notes)
