@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -50,7 +51,8 @@ class EntryLedger(Ledger):
 
     It is a :class:`credit_portfolio.Ledger` whose ``invoices`` have two further columns,
     ``credited`` (what credit notes took off, no longer in ``amount``) and ``discount``: then
-    collected + discount + written_off + open = amount. ``accepted`` holds the accepted entries;
+    collected + discount + written_off + open = amount. ``accepted`` holds the accepted entries,
+    with the grouping columns as ``g0``, ``g1`` and so on;
     ``keep`` computes a picture once, where that can be done without writing to a database, and
     ``mended`` says what was repaired.
     """
@@ -105,6 +107,11 @@ class EntryLedger(Ledger):
         return found
 
 
+def inner_names(groups: Sequence[str]) -> list[str]:
+    """Return what grouping columns are called among entries, whose own names they may have."""
+    return [f"g{k}" for k in range(len(groups))]
+
+
 def pictured(
     accepted: Table,
     as_of: datetime.date,
@@ -115,7 +122,9 @@ def pictured(
     mended: Mended,
 ) -> EntryLedger:
     """Return the ledger as known on a day."""
-    every = invoices_from_entries(accepted, as_of, groups)
+    inner = inner_names(groups)
+    every = invoices_from_entries(accepted, as_of, inner)
+    every = every.rename(dict(zip(groups, inner, strict=True)))
     every = keep(f"invoices_{as_of:%Y%m%d}", every)
     told = list(mended.told)
     if mended.hold_out_disputed:

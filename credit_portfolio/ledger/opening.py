@@ -19,7 +19,7 @@ from credit_portfolio.ledger.entries import (
     POSITION_COLUMNS,
     judge_entries,
 )
-from credit_portfolio.ledger.entry_ledger import EntryLedger, Mended, pictured
+from credit_portfolio.ledger.entry_ledger import EntryLedger, Mended, inner_names, pictured
 from credit_portfolio.ledger.entry_record import quality_of
 from credit_portfolio.ledger.findings import (
     Told,
@@ -407,7 +407,7 @@ class _Job:
         return self.profile.columns.get("currency") in columns
 
     def _inner(self) -> list[str]:
-        return [f"g{k}" for k in range(len(self.groups))]
+        return inner_names(self.groups)
 
     def _groups(self) -> list[int]:
         """Return where the grouping columns stand."""
@@ -473,9 +473,7 @@ class _Job:
         raw, numbered = self.raw, bool(self.raw.places)  # rows of a database are not
         quality = quality_of(judged, raw.incoming, self.profile, label, n_lines, numbered=numbered)
         accepted = judged.filter(judged.rule == "")
-        columns = [name for name in judged.columns if name not in (*inner, "rule")]
-        named = {name: accepted[own] for name, own in zip(self.groups, inner, strict=True)}
-        accepted = keep("entries_accepted", accepted.select(*columns, **named))
+        accepted = keep("entries_accepted", accepted.drop("rule"))
         days = _days_of(accepted, self.today)
         as_of = self._day(days, day, quality)
         told: Told = ()

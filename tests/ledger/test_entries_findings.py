@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from credit_portfolio.cli import tables
-from credit_portfolio.errors import DataError
+from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.ledger.entry_ledger import EntryLedger
 from credit_portfolio.ledger.findings import ON_A_DAY, REPAIRS
+from credit_portfolio.ledger.indicators import indicators
 from credit_portfolio.ledger.opening import open_entries
 from credit_portfolio.ledger.profiles import ENTRY_PROFILES
 from credit_portfolio.ledger.repairs import Repairs
@@ -265,3 +266,35 @@ def test_a_day_before_the_first_invoice_is_no_day_of_the_book() -> None:
     assert ledger.on("2024-01-10").n_invoices == 0  # all of it is credited
     with pytest.raises(DataError, match=r"as_of is 2024-01-09, and the first .* 2024-01-10"):
         ledger.on("2024-01-09")
+
+
+# --- groups that are called like the ledger's own columns ---------------------------------------
+
+OWN = ("kind", "document", "line", "booking_date", "against_document", "end_date", "row", "rule",
+       "source_row", "said_settled", "fault", "void_from", "named", "day", "g0", "g1", "c0", "part",
+       "key", "billed", "mark_trimmed_ids", "due_blank", "item", "clearing")  # fmt: skip
+
+
+def test_entries_are_grouped_by_columns_called_like_those_of_entries():
+    payment = {"kind": "payment", "against_document": "D1", "amount": "-30.00"}
+    frame = entries({"customer_id": " C1"}, payment | {"document": "P1"}, {"amount": "50.00"})
+    for name in set(OWN) - set(ENTRY):
+        frame[name] = "" if name == "end_date" else f"it is {name}"
+    repairs = Repairs(terms=30)
+    ledger = open_entries(frame, as_of="2024-03-01", groups=OWN, repairs=repairs)
+    for one in (ledger, ledger.on("2024-01-10"), ledger.on("2024-04-30")):
+        frame_of_day = one.to_frame()
+        assert list(frame_of_day.columns[-len(OWN) :]) == list(OWN)
+        assert set(frame_of_day["kind"]) == {"invoice"}
+        assert set(frame_of_day["row"]) == {"it is row"}
+        assert list(frame_of_day["document"]) == list(frame_of_day["invoice_id"])
+    for name in OWN:
+        assert ledger.ageing(name)["total"].sum() == 120
+        assert indicators(ledger, by=name)["open"].sum() == 120
+
+
+@pytest.mark.parametrize("name", ["amount", "open", "credited", "discount", "customer_id"])
+def test_a_group_called_like_a_column_of_the_invoices_is_refused(name):
+    frame = entries({}).assign(open="", credited="", discount="")
+    with pytest.raises(ModelError, match=f"groups names '{name}', which the ledger needs"):
+        open_entries(frame, as_of="2024-03-01", groups=[name])
