@@ -30,7 +30,7 @@ from credit_portfolio.ledger.findings import (
 )
 from credit_portfolio.ledger.folders import agree, uses_of_entries
 from credit_portfolio.ledger.keeping import Keeper
-from credit_portfolio.ledger.lines import entries_of, lines_of, marks_of, read_text, text_of
+from credit_portfolio.ledger.lines import IDS, entries_of, lines_of, marks_of, read_text, text_of
 from credit_portfolio.ledger.mixed_dates import MOST_TRIED, format_meant, texts_of
 from credit_portfolio.ledger.parsing import (
     Faults,
@@ -428,18 +428,24 @@ class _Job:
 
     def _refuse_ids(self, columns: Mapping[str, Expression]) -> None:
         """Refuse ids in binary floats, but where the profile says that they are whole numbers."""
-        for name in ("customer_id", "document", "against_document", "clearing", "line_id"):
+        for name in IDS:
             parts = self.profile.columns.get(name, ())
             for part in (parts,) if isinstance(parts, str) else parts:
                 if part in columns and part not in self.profile.whole:
                     kind = columns[part].type()
-                    if kind.is_floating():
+                    if kind.is_floating() and self._holds_numbers(columns[part]):
                         raise DataError(
                             f"{name} (column {part!r} of {self.raw.incoming.where}) has type "
                             f"{kind}; expected text or whole numbers, since 123.0 may have been "
                             "'123' or '0123': read the source with that column as text, such as "
                             "dtype=str, or name it in the profile's `whole`"
                         )
+
+    @staticmethod
+    def _holds_numbers(column: Expression) -> bool:
+        """Return whether a column of floats says anything; pandas makes them of blanks alone."""
+        t = column.name("cell").as_table()
+        return bool(len(frame_of(t.filter(t.cell.notnull()).limit(1))))
 
     def _note_write_offs(self) -> None:
         """Note the texts for write-offs that no row holds: a loss would count as paid."""

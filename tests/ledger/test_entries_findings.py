@@ -298,3 +298,23 @@ def test_a_group_called_like_a_column_of_the_invoices_is_refused(name):
     frame = entries({}).assign(open="", credited="", discount="")
     with pytest.raises(ModelError, match=f"groups names '{name}', which the ledger needs"):
         open_entries(frame, as_of="2024-03-01", groups=[name])
+
+
+# --- ids in binary floats -----------------------------------------------------------------------
+
+IN_SAP = {"document": "BELNR", "line": "BUZEI", "against_document": "REBZG", "undoes": "STBLG",
+          "clearing": "AUGBL", "customer_id": "KUNNR"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "column"), IN_SAP.items())
+def test_any_id_in_floats_is_refused_but_where_nothing_is_there(name, column):
+    row = {"KUNNR": "1", "BELNR": "11", "BUZEI": "1", "BSCHL": "01", "SHKZG": "S",
+           "BUDAT": "20240105", "FAEDT": "20240204", "DMBTR": "5.00", "REBZG": "", "STBLG": "",
+           "AUGBL": "", "AUGDT": ""}  # fmt: skip
+    frame = pd.DataFrame([row, row | {"BELNR": "12"}]).assign(**{column: [1800000001.0, None]})
+    with pytest.raises(DataError, match=rf"{name} \(column '{column}' of the DataFrame\) has type"):
+        open_entries(frame, "sap", "2024-06-30", write_offs="none")
+    if not row[column]:
+        blank = frame.assign(**{column: [float("nan")] * 2})
+        ledger = open_entries(blank, "sap", "2024-06-30", write_offs="none")
+        assert ledger.exposure().to_dict() == {"0000000001": 10}
