@@ -92,7 +92,7 @@ def quality_of(
         rows_after_as_of=0,
         amount_after_as_of=Decimal(0),
         rules=rules,
-        rejected=_rejected(judged, incoming, numbered=numbered),
+        rejected=_rejected(judged, incoming, profile, numbered=numbered),
         findings=pd.DataFrame(columns=["finding", "rows", "amount", "meaning"]),
         control_totals=pd.DataFrame(columns=["invoices", "money"]),
         notes=tuple(incoming.notes),
@@ -100,7 +100,9 @@ def quality_of(
     )
 
 
-def _rejected(judged: Table, incoming: Incoming, *, numbered: bool) -> pd.DataFrame:
+def _rejected(
+    judged: Table, incoming: Incoming, profile: EntryProfile, *, numbered: bool
+) -> pd.DataFrame:
     """Return every rejected entry: row of the source, rule, reason, then the entry as read.
 
     The row of one file among several counts within its ``file``; rows of a database have none.
@@ -113,7 +115,7 @@ def _rejected(judged: Table, incoming: Incoming, *, numbered: bool) -> pd.DataFr
     texts = frame[list(_SHOWN)].astype(object)
     texts = texts.where(texts.notna(), None)
     reasons = [
-        _reason(rule, cells)
+        _reason(rule, cells, profile)
         for rule, cells in zip(frame["rule"], texts.to_dict("records"), strict=True)
     ]
     result = pd.concat(
@@ -136,6 +138,12 @@ def _rejected(judged: Table, incoming: Incoming, *, numbered: bool) -> pd.DataFr
     return result
 
 
-def _reason(rule: str, cells: Mapping[Any, str | None]) -> str:
+def _reason(rule: str, cells: Mapping[Any, str | None], profile: EntryProfile) -> str:
+    if rule == "unreadable_booking_date" and profile.matching == "row":
+        # Two days stand in such a row: the reason names the one that is meant.
+        said = "booking_date" if cells["kind"] == "invoice" else "settled_date"
+        what = "the invoice" if said == "booking_date" else "the settlement"
+        column = profile.columns[said]
+        return f"{what} has no date: {column} is blank or no date in the profile's format"
     words = {str(k): "(blank)" if not v else repr(v) for k, v in cells.items()}
     return ENTRY_RULE[rule].reason.format_map(words)

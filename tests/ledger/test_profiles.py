@@ -543,6 +543,8 @@ def test_highradius_rows_become_an_invoice_and_its_settlement(tmp_path):
         (4, "other_currency"),
         (6, "unreadable_booking_date"),
     ]
+    reason = "the settlement has no date: clear_date is blank or no date in the profile's format"
+    assert ledger.quality.rejected["reason"].iloc[-1] == reason
     assert ledger.groups == ("business_code",)
     assert set(ledger.to_frame()["business_code"]) == {"B1"}
     assert ledger.exposure().to_dict() == {"0000300111": 100.0, "KX02": 8.0}
