@@ -152,7 +152,8 @@ def open_entries(
         if named:
             second = _read_links(_beside(raw, links, place), chosen)
         told = write_offs if isinstance(write_offs, Mapping) else {}
-        job = _Job(raw, chosen, tuple(groups), decimal, asked, sources.today(), repairs, told)
+        kept = tuple(dict.fromkeys(groups))
+        job = _Job(raw, chosen, kept, decimal, asked, sources.today(), repairs, told)
         return job.ledger(day, second)
 
 

@@ -293,6 +293,11 @@ def test_entries_are_grouped_by_columns_called_like_those_of_entries():
         assert indicators(ledger, by=name)["open"].sum() == 120
 
 
+def test_a_group_that_is_named_twice_is_one():
+    ledger = open_entries(entries({}), as_of="2024-03-01", groups=["kind", "line", "kind"])
+    assert ledger.groups == tuple(ledger.to_frame().columns[-2:]) == ("kind", "line")
+
+
 @pytest.mark.parametrize("name", ["amount", "open", "credited", "discount", "customer_id"])
 def test_a_group_called_like_a_column_of_the_invoices_is_refused(name):
     frame = entries({}).assign(open="", credited="", discount="")
