@@ -293,6 +293,21 @@ def test_what_tells_a_write_off_is_asked_with_the_option_that_says_it(
     assert "on the command line: --write-offs COLUMN=TEXT,… or none" in done.stderr
 
 
+def test_a_column_that_is_not_there_is_named_with_the_option_that_named_it(
+    written: Callable[[str], list[object]],
+) -> None:
+    words = written("sap")
+    words[words.index("--write-offs") + 1] = "NOPE=WOF"
+    done = run("ageing", *words)
+    assert done.returncode == 1
+    assert "'NOPE' stands in write_offs=." in done.stderr
+    assert "on the command line: --write-offs COLUMN=TEXT" in done.stderr
+    words = written("sap")
+    done = run("ageing", *words, "--by", "regio")
+    assert "has no column 'regio' to group by" in done.stderr
+    assert "Did you mean 'region'" in done.stderr
+
+
 def test_a_loss_that_counts_as_paid_changes_the_figures(
     written: Callable[[str], list[object]], facts: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -319,6 +334,10 @@ def test_both_tables_may_stand_in_a_database(
     options += ["--table", "lines; drop table lines", "--links", "links; drop table lines"]
     of_tables = answers("ageing", [place, *options], tmp_path)
     assert of_tables["ageing"] == of_files["ageing"]
+    options[-1] = str(tmp_path / "links.csv")
+    done = run("ageing", place, *options)
+    assert done.returncode == 64
+    assert "expected the name of another table there" in done.stderr
     options[-1] = "link"
     done = run("ageing", place, *options)
     assert done.returncode == 1

@@ -19,22 +19,13 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from credit_portfolio.errors import DataError, listing
 from credit_portfolio.ledger.engines import ROW_IN_FILE
-from credit_portfolio.ledger.lines import DAYS, MONEYS
+from credit_portfolio.ledger.lines import DAYS, IDS, MONEYS
 from credit_portfolio.ledger.profiles import EntryProfile
 from credit_portfolio.ledger.reading import Footer, Incoming
 from credit_portfolio.ledger.schema import COLUMNS, Profile, plain, refuse_doubled
 
 _FILES_NAMED = 3  # in a note
 _MOST_DIGITS = 38  # that a decimal may have
-_ENTRY_IDS = (
-    "customer_id",
-    "document",
-    "line",
-    "line_id",
-    "against_document",
-    "undoes",
-    "clearing",
-)
 
 MOST_AS_FLOAT = 10**11
 """Below this, a binary float rounds to the four decimals that were meant, whatever they were."""
@@ -111,7 +102,7 @@ def uses_of_entries(profile: EntryProfile) -> dict[str, Use]:
     """Return what the source columns of a profile of entries are for."""
     uses = {}
     kinds = dict.fromkeys(DAYS, "date") | dict.fromkeys(MONEYS, "money")
-    kinds |= dict.fromkeys(_ENTRY_IDS, "id")
+    kinds |= dict.fromkeys(IDS, "id")
     for source in profile.sources():
         fields = [
             name

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -216,6 +217,9 @@ def _match(profile: EntryProfile, incoming: Incoming, kept: Sequence[str] = ()) 
     missing = [name for name in names if name not in found and name not in profile.may_be_absent]
     if missing:
         hints = "".join(did_you_mean(name, incoming.names) for name in missing)
+        losses = {name for rule in profile.kinds if rule.kind == "write_off" for name in rule.when}
+        if profile.ask and (told := [name for name in missing if name in losses]):
+            hints += f" {listing(told)} stands in write_offs=."
         raise DataError(
             f"{incoming.where} has no column {listing(missing, 20)}; found "
             f"{listing(incoming.names, 30)}: rename the columns, or pass another profile.{hints}"
@@ -282,6 +286,11 @@ def _links(
 
 def _beside(raw: bringing.Raw, name: Any, place: bringing.Place) -> bringing.Raw:
     """Return another table of the database that a table has been brought from."""
+    if Path(name).is_file():
+        raise ModelError(
+            f"links= is the file {name!r}, and the entries are in a database; expected the name of "
+            "another table there: load the file into the database"
+        )
     engine = raw.table.get_backend() if raw.engine is None else raw.engine
     found = engines.table_named(engine, name, place.schema, "the database of the entries")
     return bringing.of_database(found, f"table {name!r}", name, raw.engine)
@@ -417,7 +426,7 @@ class _Job:
         if missing:
             raise DataError(
                 f"{self.raw.incoming.where} has no column {listing(missing)} to group by; found "
-                f"{listing(names, 30)}: mend `groups`.{did_you_mean(missing[0], names)}"
+                f"{listing(names, 30)}: give one of those.{did_you_mean(missing[0], names)}"
             )
         taken = [name for name in self.groups if plain(name) in {*RESERVED, *POSITION_COLUMNS}]
         if taken:
