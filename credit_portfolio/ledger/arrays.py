@@ -28,6 +28,7 @@ _EPOCH = datetime.date(1970, 1, 1)
 _WHOLE = 2**63  # from here on a sum does not fit into 64 bits
 _HALF = 2**31
 _HALF_A_UNIT = 0.5
+_WIDE = 128  # bits of a decimal, unless DuckDB is asked for no more than it needs
 _EXACT = 2**53  # whole numbers up to here are floats too
 
 
@@ -78,15 +79,23 @@ def money(column: Any) -> Money:
     """
     if str(column.type) == "double":
         return _of_floats(column)
-    # Of the two halves of 128 bits the lower one has it all, sign included.
-    both = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)
-    blank = ~given(column) if column.null_count else None
-    figures = both[::2].copy() if blank is None else np.where(blank, 0, both[::2])
+    bits = column.type.bit_width
+    figures = _whole(column, bits)
     scale = 10 ** (MONEY_PLACES - column.type.scale)
+    blank = ~given(column) if column.null_count else None
+    if blank is not None:
+        figures = np.where(blank, 0, figures)
     least, most = (int(figures.min()), int(figures.max())) if len(figures) else (0, 0)
-    if scale > 1:
-        figures *= scale
-    return Money(figures, least * scale, most * scale, blank)
+    return Money(np.multiply(figures, scale, dtype=np.int64), least * scale, most * scale, blank)
+
+
+def _whole(column: Any, bits: int) -> NDArray[Any]:
+    """Return the whole numbers that decimals are made of; blank cells hold anything."""
+    n, start = len(column), column.offset
+    if bits == _WIDE:  # of the two halves the lower one has it all, sign included
+        return np.frombuffer(column.buffers()[1], np.int64, 2 * n, 16 * start)[::2]
+    kind = np.dtype(f"i{bits // 8}")
+    return np.frombuffer(column.buffers()[1], kind, n, kind.itemsize * start)
 
 
 def _of_floats(column: Any) -> Money:

@@ -240,12 +240,18 @@ def batches(table: Table, hashed: Sequence[str] = ()) -> Iterator[Any]:
 
 def _batches(engine: Any, asked: str) -> Iterator[Any]:
     refuse_changed(engine)
+    con = engine.con
     with computing():
-        found = engine.con.sql(asked).to_arrow_reader(_BATCH)
+        # Decimals come in the 32 or 64 bits that they have in DuckDB, instead of in 128.
+        con.execute("SET arrow_output_version = '1.5'")
+        found = None
         try:
+            found = con.sql(asked).to_arrow_reader(_BATCH)
             yield from (batch for batch in found if batch.num_rows)
         finally:
-            found.close()
+            if found is not None:
+                found.close()
+            con.execute("RESET arrow_output_version")  # what else asks knows 128 bits alone
 
 
 def watch(engine: Any, paths: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from credit_portfolio.ledger.arrays import (
     money,
     parts_on,
 )
-from credit_portfolio.ledger.parsing import maybe_loose, plain_money, plausible_days
+from credit_portfolio.ledger.parsing import is_day, maybe_loose, plain_money, plausible_days
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.quality import RULE
 from credit_portfolio.ledger.record import Sums, day_numbers
@@ -236,13 +236,14 @@ def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
 
 def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
     """Return what streams by: the number of the id, dates, money, and flags."""
-    odd = parsed.settled_date.isnull() & ~parsed.settled_date_blank
     plain = plain_money(parsed, mapped)
+    odd = parsed.disputed.isnull() | ~parsed.currency_asked
+    if "settled_date" in mapped and not is_day(parsed[f"c{mapped['settled_date']}"]):
+        odd = odd | (parsed.settled_date.isnull() & ~parsed.settled_date_blank)
     for name in ("settled_amount", "written_off_amount"):
         if name not in plain:
             for fault in ("unreadable", "too_fine", "too_large"):
                 odd = odd | parsed[f"{name}_{fault}"]
-    odd = odd | parsed.disputed.isnull() | ~parsed.currency_asked
     return parsed.select(
         "invoice_id",
         *DATES,

@@ -130,6 +130,11 @@ def plausible_days(today: datetime.date) -> tuple[datetime.date, datetime.date]:
     return _FIRST_DAY, today + datetime.timedelta(days=_DAYS_AHEAD)
 
 
+def is_day(column: Expression) -> bool:
+    """Whether a column of the source holds dates, with times of day or without: none unreadable."""
+    return bool(column.type().is_date() or column.type().is_timestamp())
+
+
 def is_text(column: Expression) -> bool:
     """Whether a column of the source holds text."""
     return bool(column.type().is_string())

@@ -42,6 +42,15 @@ def test_money_of_every_scale_comes_in_the_same_units(precision, scale):
     assert arrays.money(column).units.tolist() == [10 ** (4 - scale), -7 * 10 ** (4 - scale), 0]
 
 
+@pytest.mark.parametrize("kind", [pa.decimal32(9, 2), pa.decimal64(18, 2), pa.decimal128(18, 2)])
+def test_money_comes_alike_from_decimals_of_all_widths(kind):
+    values = [Decimal("1234567.89"), None, Decimal("-0.01"), Decimal(0), Decimal("9999999.99")]
+    found = arrays.money(pa.array(values, kind).slice(1))
+    assert found.units.tolist() == [0, -100, 0, 99999999900]
+    assert (found.least, found.most) == (-100, 99999999900)
+    assert found.blank.tolist() == [True, False, False, False]
+
+
 @given(st.lists(st.none() | DAYS, max_size=40), CUTS)
 def test_dates_come_as_days_and_blanks_as_never(values, where):
     column, expected = cut(values, pa.date32(), where)
