@@ -26,6 +26,7 @@ Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate 
 Keep: TypeAlias = Callable[[str, Table], Table]
 
 MOST_LISTED = 1_000
+FEW_LISTED = 16  # where they can be kept in a table: each one listed costs every question
 """Ids that come more than once are listed in the question up to here, and looked up beyond."""
 
 
@@ -65,6 +66,7 @@ def doubled(
     *,
     ids: Table,
     repeated: NDArray[np.int64] | None,
+    most: int,
 ) -> Doubled | None:
     """Return the invoices that stand on several sound rows; None, mostly.
 
@@ -85,6 +87,8 @@ def doubled(
         The column invoice_id of all rows, as they count: the fewer steps to it, the better.
     repeated : ndarray of int64, optional
         The hashes of ids that come more than once, where they are known already.
+    most : int
+        How many ids are listed in later questions; more are kept in a table.
     """
     suspects = _suspects(ids, keep, repeated)
     if suspects is None:
@@ -92,7 +96,7 @@ def doubled(
     clean = judged.filter(judged.rule == "")
     keyed = clean.mutate(key=clean.invoice_id.hash())
     likely = keep("likely_copies", keyed.filter(suspects(keyed)).drop("key"))
-    ids = _several(likely.select("invoice_id"), "invoice_id", keep)
+    ids = _several(likely.select("invoice_id"), "invoice_id", keep, most)
     if ids is None:
         return None
     return Doubled(ids, keep("copies", _verdicts(likely.filter(ids(likely)), groups, places)))
@@ -106,17 +110,17 @@ def _suspects(
         listed = repeated.tolist()
         return (lambda table: table.key.isin(listed)) if listed else None
     known = ids.filter(ids.invoice_id.notnull())
-    return _several(known.select(key=known.invoice_id.hash()), "key", keep)
+    return _several(known.select(key=known.invoice_id.hash()), "key", keep, MOST_LISTED)
 
 
-def _several(column: Table, name: str, keep: Keep) -> Callable[[Table], Any] | None:
+def _several(column: Table, name: str, keep: Keep, most: int) -> Callable[[Table], Any] | None:
     """Return whether a row's value is among those that come more than once; None for none."""
     counted = column.group_by(name).aggregate(n=column.count())
     values = counted.filter(counted.n > 1).select(name)
-    few = frame_of(values.limit(MOST_LISTED + 1))[name].tolist()
+    few = frame_of(values.limit(most + 1))[name].tolist()
     if not few:
         return None
-    if len(few) <= MOST_LISTED:
+    if len(few) <= most:
         return lambda table: table[name].isin(few)
     kept = keep(f"several_{name}", values)
     return lambda table: table[name].isin(kept[name])

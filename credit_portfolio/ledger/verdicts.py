@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from credit_portfolio.figures import Marks
-from credit_portfolio.ledger import engines
+from credit_portfolio.ledger import engines, judging
 from credit_portfolio.ledger.glance import broken_of, glance, sums_of, without
 from credit_portfolio.ledger.judging import (
-    MOST_LISTED,
     Doubled,
     accepted_of,
     accepted_rows,
@@ -180,8 +179,10 @@ def _all_stay(rejected: Table, parsed: Table) -> bool:
 
     Counting rows of a few customers takes a quarter of the time of looking for all customers again.
     """
-    gone = _by_customer(rejected.filter(rejected.customer_id.notnull()).limit(MOST_LISTED + 1))
-    if sum(gone.values()) > MOST_LISTED:
+    gone = _by_customer(
+        rejected.filter(rejected.customer_id.notnull()).limit(judging.MOST_LISTED + 1)
+    )
+    if sum(gone.values()) > judging.MOST_LISTED:
         return False
     there = _by_customer(parsed.filter(parsed.customer_id.isin(list(gone)))) if gone else {}
     return all(there[customer] > rows for customer, rows in gone.items())
@@ -267,4 +268,6 @@ def _copies(
     case: Case, judged: Table, ids: Table, repeated: NDArray[np.int64] | None
 ) -> Doubled | None:
     groups, places = list(case.groups.values()), case.raw.places
-    return doubled(judged, groups, places, case.raw.keep, ids=ids, repeated=repeated)
+    most = judging.MOST_LISTED if case.raw.engine is None else judging.FEW_LISTED
+    keep = case.raw.keep
+    return doubled(judged, groups, places, keep, ids=ids, repeated=repeated, most=most)

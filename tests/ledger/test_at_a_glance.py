@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger import engines, glance, source, verdicts
+from credit_portfolio.ledger import engines, glance, judging, source, verdicts
 from credit_portfolio.ledger.quality import RULES
 from credit_portfolio.ledger.schema import MONEY
 from credit_portfolio.ledger.source import open_ledger
@@ -232,6 +232,16 @@ def test_more_rows_than_fit_are_grouped_by_the_engine(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "MOST_SORTED", 2)
     ledger = open_ledger(path, as_of="2024-05-01", currency="EUR")
     assert ledger.quality.rows_rejected == 1
+
+
+def test_many_copies_are_looked_up_and_change_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "book.parquet"
+    rows_of([0] * 40, list(range(0, 40, 2))).to_parquet(path)
+    kept = everything(open_ledger(path, as_of="2024-05-01", currency="EUR"))
+    monkeypatch.setattr(judging, "FEW_LISTED", 100)
+    listed = everything(open_ledger(path, as_of="2024-05-01", currency="EUR"))
+    assert kept == listed
+    assert kept[0][0] == 60
 
 
 def test_rows_in_two_currencies_are_refused_with_the_money_of_each(tmp_path):

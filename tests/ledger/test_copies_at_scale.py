@@ -61,6 +61,7 @@ def test_sorting_and_grouping_reject_the_same_rows(monkeypatch):
 
 def test_more_ids_than_a_question_can_list_are_looked_up(monkeypatch):
     monkeypatch.setattr(judging, "MOST_LISTED", 1)
+    monkeypatch.setattr(judging, "FEW_LISTED", 1)
     ledger = open_ledger(rows(["A", "B", "A", "C", "C"]), as_of="2024-03-01", decimal=".")
     assert ledger.quality.rows_rejected == 3
 

@@ -642,6 +642,7 @@ def test_ids_that_come_twice_beyond_a_list_are_looked_up(server, postgres, monke
     frame = a_large_book(40)
     reference = picture(open_ledger(frame, as_of=AS_OF))
     monkeypatch.setattr(judging, "MOST_LISTED", 1)
+    monkeypatch.setattr(judging, "FEW_LISTED", 1)
     put_into_postgres(postgres, frame, {}, "receivables")
     assert picture(open_ledger(server, table="receivables", as_of=AS_OF)) == reference
     assert picture(open_ledger(frame, as_of=AS_OF)) == reference

@@ -375,7 +375,7 @@ LARGE = Decimal("16777217.00")
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("short", [SHORT, pa.nulls(1, pa.float32()), SHORT.cast(pa.float16())])
+@pytest.mark.parametrize("short", [SHORT, pa.nulls(1, pa.float32())])
 @pytest.mark.parametrize(
     "exact",
     [
