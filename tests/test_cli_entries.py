@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -15,33 +11,11 @@ import pandas as pd
 import pytest
 
 import credit_portfolio as cp
-from credit_portfolio.cli import main
+from tests.commands import run
 
 AS_OF = "2023-12-31"
 
 Shape = tuple[dict[str, pd.DataFrame], list[str]]  # file -> rows, and the options to read them
-
-
-@dataclass
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(*arguments: object) -> Done:
-    """Run a command within this process, which saves a second of imports each time."""
-    out, err = io.StringIO(), io.StringIO()
-    argv, code = sys.argv, 0
-    sys.argv = ["credit-portfolio", *map(str, arguments)]
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            main()
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    finally:
-        sys.argv = argv
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

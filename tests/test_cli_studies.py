@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,34 +14,11 @@ import pandas as pd
 import pytest
 
 import credit_portfolio as cp
-from credit_portfolio.cli import main
+from tests.commands import run
 
 OPTIONS = ("--outside", "clip", "--funding-rate", "0.08")
 EDGES = [-1, 0, 0.15, 0.2, 0.235, 0.25]
 WIDTH = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a command printed, and how it ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(*arguments: object) -> Done:
-    """Run the command line within this process: starting one takes longer than most commands."""
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with pytest.MonkeyPatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
-        patched.setattr(sys, "argv", ["credit-portfolio", *map(str, arguments)])
-        patched.delenv("COLUMNS", raising=False)
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 def words_of(page: str) -> str:
