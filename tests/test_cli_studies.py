@@ -479,6 +479,32 @@ def test_repairs_of_a_settings_file_are_those_of_the_library(
     assert {"due_date_from_terms", "merged_customers"} <= written.keys()
 
 
+# --- where a message names an argument of the library -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("limits", "--decimal"),
+        ("allocate", "--statements-decimal"),
+        ("frontier", "decimal of [statements] in the file of --settings"),
+    ],
+)
+def test_a_decimal_mark_of_statements_that_is_not_clear_names_the_option_that_tells_it(
+    command: str, expected: str, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    sheets = pd.read_csv(files[1], dtype={"customer_id": str})
+    money = sheets.select_dtypes("number").columns
+    sheets[money] = "1.200"  # twelve hundred, or a little over one
+    unclear = tmp_path / "unclear.csv"
+    sheets.to_csv(unclear, index=False)
+    ledger = ["--outside", "clip"] if command == "allocate" else []
+    given = [unclear] if command == "limits" else [files[0], "--statements", unclear, *ledger]
+    done = run(command, *given, "--out", tmp_path / "out")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.endswith(f"\non the command line: {expected}\n"), done.stderr
+
+
 # --- help ---------------------------------------------------------------------------------------
 
 

@@ -51,7 +51,8 @@ def main() -> None:
             show_conflict(error.explanation)
         else:
             typer.echo(f"{word}: {error}", err=True)
-            if hint := options_of(str(error)):
+            command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+            if hint := options_of(str(error), command):
                 typer.echo(hint, err=True)
             _show_failures(error)
         sys.exit(code)

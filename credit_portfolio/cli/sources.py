@@ -112,12 +112,20 @@ _ELSEWHERE = {
 _SHAPES = {"write_offs": " COLUMN=TEXT,… or none"}  # of options that are written otherwise
 
 
-def options_of(message: str) -> str:
-    """Say which options of the command line a message of the library means.
+_OF_STATEMENTS = {"limits": "--decimal", "allocate": "--statements-decimal"}  # of these commands
+
+
+def options_of(message: str, command: str = "") -> str:
+    """Say which options of a command a message of the library means.
 
     >>> options_of("pass date_format=, or decimal='.'"), options_of("mend the file")
     ('on the command line: --decimal, --date-format', '')
+    >>> options_of("pass decimal='.' where the statements are read", "allocate")
+    'on the command line: --statements-decimal'
     """
+    if "where the statements are read" in message:
+        in_file = "decimal of [statements] in the file of --settings"
+        return f"on the command line: {_OF_STATEMENTS.get(command, in_file)}"
     parts = [what for sign, what in _ELSEWHERE.items() if sign in message]
     told = message.replace("profile={", "")  # that is for columns, which no option takes
     parts += [
