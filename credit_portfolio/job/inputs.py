@@ -162,10 +162,9 @@ def _entry_profile(s: LedgerSettings) -> EntryProfile:
     own = {
         name: parts if isinstance(parts, str) else tuple(parts) for name, parts in s.columns.items()
     }
-    named = {
-        part for parts in own.values() for part in ((parts,) if isinstance(parts, str) else parts)
-    }
-    return replace(base, columns={**base.columns, **own}, may_be_absent=base.may_be_absent - named)
+    chosen = replace(base, columns={**base.columns, **own})
+    named = {part for name in own for part in chosen.parts_of(name)}  # these have to be there
+    return replace(chosen, may_be_absent=base.may_be_absent - named)
 
 
 def _invoice_profile(s: LedgerSettings) -> str | dict[str, str] | None:

@@ -56,6 +56,8 @@ ENTRY_COLUMNS: tuple[Column, ...] = (
     Column("amount", "money", False, "signed: what it adds to the money owed"),
     Column("currency", "text", False, "currency of the row; one currency a ledger"),
 )
+ENTRY_NAMES = tuple(column.name for column in ENTRY_COLUMNS)
+SHOWN = tuple(name for name in ENTRY_NAMES if name != "currency")  # of which a ledger has one
 
 POSITION_COLUMNS: tuple[str, ...] = (*INVOICE_COLUMNS, "credited", "discount")
 """Columns of :func:`invoices_from_entries`; the grouping columns follow them."""

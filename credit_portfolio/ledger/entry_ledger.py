@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from credit_portfolio.errors import ModelError
 from credit_portfolio.ledger import source as sources
 from credit_portfolio.ledger.entries import (
     Store,
@@ -88,9 +87,7 @@ class EntryLedger(Ledger):
         ModelError
             For text that is no day.
         """
-        as_of = sources.read_day(day)
-        if as_of is None:
-            raise ModelError("the day is None; expected a day such as '2013-09-30'")
+        as_of = sources.day_of(day)
         found = pictured(
             self.accepted,
             as_of,

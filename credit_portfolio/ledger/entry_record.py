@@ -11,30 +11,15 @@ import pandas as pd
 from credit_portfolio.ledger.entries import (
     ENTRY_RULE,
     ENTRY_RULES,
+    SHOWN,
 )
-from credit_portfolio.ledger.findings import (
-    count,
-)
+from credit_portfolio.ledger.findings import count
 from credit_portfolio.ledger.positions import frame_of
-from credit_portfolio.ledger.profiles import (
-    EntryProfile,
-)
+from credit_portfolio.ledger.profiles import EntryProfile
 from credit_portfolio.ledger.quality import LedgerQuality
 from credit_portfolio.ledger.reading import Incoming
 from credit_portfolio.ledger.record import decimal_of
 from credit_portfolio.ledger.source import Table
-
-_SHOWN = (
-    "customer_id",
-    "document",
-    "line",
-    "against_document",
-    "kind",
-    "booking_date",
-    "due_date",
-    "end_date",
-    "amount",
-)
 
 
 def quality_of(
@@ -108,11 +93,11 @@ def _rejected(
     The row of one file among several counts within its ``file``; rows of a database have none.
     """
     bad = judged.filter(judged.rule != "").order_by("row")
-    shown = {name: bad[name].cast("string") for name in _SHOWN}
+    shown = {name: bad[name].cast("string") for name in SHOWN}
     frame = frame_of(bad.select("rule", row=bad.source_row, **shown))
     if incoming.malformed:
         frame["row"] = incoming.source_rows(frame["row"].to_numpy(dtype="int64"))
-    texts = frame[list(_SHOWN)].astype(object)
+    texts = frame[list(SHOWN)].astype(object)
     texts = texts.where(texts.notna(), None)
     reasons = [
         _reason(rule, cells, profile)

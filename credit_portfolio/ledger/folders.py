@@ -19,8 +19,6 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from credit_portfolio.errors import DataError, listing
 from credit_portfolio.ledger.engines import ROW_IN_FILE
-from credit_portfolio.ledger.lines import DAYS, IDS, MONEYS
-from credit_portfolio.ledger.profiles import EntryProfile
 from credit_portfolio.ledger.reading import Footer, Incoming
 from credit_portfolio.ledger.schema import COLUMNS, Profile, plain, refuse_doubled
 
@@ -96,24 +94,6 @@ def uses_of_invoices(profile: Profile) -> dict[str, Use]:
         source: Use(name, kinds[name], name not in profile.may_be_absent)
         for name, source in profile.columns.items()
     }
-
-
-def uses_of_entries(profile: EntryProfile) -> dict[str, Use]:
-    """Return what the source columns of a profile of entries are for."""
-    uses = {}
-    kinds = dict.fromkeys(DAYS, "date") | dict.fromkeys(MONEYS, "money")
-    kinds |= dict.fromkeys(IDS, "id")
-    for source in profile.sources():
-        fields = [
-            name
-            for name, parts in profile.columns.items()
-            if source in ((parts,) if isinstance(parts, str) else parts)
-        ]
-        name = fields[0] if fields else source
-        # Whole numbers and their texts mean the same where zeros are filled up, or floats are cut.
-        kind = "" if source in profile.pad or source in profile.whole else kinds.get(name, "")
-        uses[source] = Use(name, kind, source not in profile.may_be_absent)
-    return uses
 
 
 def agree(

@@ -26,8 +26,10 @@ Table: TypeAlias = Any  # ibis.Table; mypy cannot follow columns through mutate 
 Keep: TypeAlias = Callable[[str, Table], Table]
 
 MOST_LISTED = 1_000
-FEW_LISTED = 16  # where they can be kept in a table: each one listed costs every question
 """Ids that come more than once are listed in the question up to here, and looked up beyond."""
+
+FEW_LISTED = 16
+"""As many where they can be kept in a table: each one listed costs every later question."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ibis
 import ibis.expr.operations as ops
 
-from credit_portfolio.ledger.entries import CLAIMS, MONEY_TYPE, Store, at_once, copies_among
+from credit_portfolio.ledger.entries import (
+    CLAIMS,
+    MONEY_TYPE,
+    SHOWN,
+    Store,
+    at_once,
+    copies_among,
+)
+from credit_portfolio.ledger.folders import Use
 from credit_portfolio.ledger.parsing import Faults, currency_word
 from credit_portfolio.ledger.profiles import LINE_COLUMNS, EntryProfile, KindRule
 from credit_portfolio.ledger.quality import MARK
@@ -55,6 +63,19 @@ class Cells(Protocol):
     def other_currency(self, word: Expression) -> Expression:
         """Return whether a row is in another currency than the one asked for."""
         ...
+
+
+def uses_of_entries(profile: EntryProfile) -> dict[str, Use]:
+    """Return what the source columns of a profile of entries are for."""
+    kinds = dict.fromkeys(DAYS, "date") | dict.fromkeys(MONEYS, "money") | dict.fromkeys(IDS, "id")
+    fields = {part: field for field in profile.columns for part in profile.parts_of(field)}
+    uses = {}
+    for source in profile.sources():
+        name = fields.get(source, source)
+        # Whole numbers and their texts mean the same where zeros are filled up, or floats are cut.
+        kind = "" if source in profile.pad or source in profile.whole else kinds.get(name, "")
+        uses[source] = Use(name, kind, source not in profile.may_be_absent)
+    return uses
 
 
 # --- rows to lines ------------------------------------------------------------------------------
@@ -141,11 +162,11 @@ def lines_of(
     for name in LINE_COLUMNS:
         if name in DAYS or name in MONEYS or name == "currency":
             continue
-        fields[name] = _joined(profile.columns.get(name), texts)
+        fields[name] = _joined(profile.parts_of(name), texts)
     days, implausible, touched["time_of_day_dropped"] = _days(profile, columns, texts, cells)
     fields |= days
     for name in MONEYS:
-        column = _only(profile.columns.get(name), columns)
+        column = _only(profile.parts_of(name), columns)
         if column is None:
             fields[name] = ibis.null(MONEY_TYPE)
             continue
@@ -165,7 +186,7 @@ def lines_of(
         faults.insert(0, (_holds(texts.get(column_name), marks), "marked_void"))
     if profile.kinds and profile.matching != "row":
         faults.append((fields["kind"].isnull(), "unmapped_row"))
-    word = currency_word(_only(profile.columns.get("currency"), columns))
+    word = currency_word(_only(profile.parts_of("currency"), columns))
     faults.append((cells.other_currency(word), "other_currency"))
     faults.append((implausible, "implausible_date"))
     fault: Any = ibis.literal("")
@@ -184,10 +205,7 @@ def _touched_texts(
     profile: EntryProfile, read: Mapping[str, Mapping[str, Expression]]
 ) -> dict[str, list[Expression]]:
     """Return the repairs of texts by finding; of a word or a code, space around it is no matter."""
-    ids: list[str] = []
-    for name in IDS:
-        parts = profile.columns.get(name, ())
-        ids += [parts] if isinstance(parts, str) else parts
+    ids = {part for name in IDS for part in profile.parts_of(name)}
     touched: dict[str, list[Expression]] = {"trimmed_ids": [], "rounded_floats": []}
     for name, hits in read.items():
         for finding, hit in hits.items():
@@ -212,15 +230,13 @@ def marks_of(touched: Mapping[str, Sequence[Expression]]) -> dict[str, Expressio
     return marks
 
 
-def _only(parts: str | tuple[str, ...] | None, found: Mapping[str, Any]) -> Any:
+def _only(parts: Sequence[str], found: Mapping[str, Any]) -> Any:
     """Return the one source column of a field; None when it is not there."""
-    name = parts if isinstance(parts, str) or parts is None else parts[0]
-    return None if name is None else found.get(name)
+    return found.get(parts[0]) if parts else None
 
 
-def _joined(parts: str | tuple[str, ...] | None, texts: Mapping[str, Expression]) -> Expression:
+def _joined(names: Sequence[str], texts: Mapping[str, Expression]) -> Expression:
     """Return the text of a field; one made of several parts is blank when the first is."""
-    names = (parts,) if isinstance(parts, str) else parts or ()
     there = [texts[name] for name in names if name in texts]
     if not there or names[0] not in texts:
         return ibis.null("string")
@@ -249,7 +265,7 @@ def _days(
     hours: list[Expression] = []
     implausible: Expression = ibis.literal(False)
     for name in DAYS:
-        source = profile.columns.get(name)
+        source = profile.parts_of(name)
         column = _only(source, columns)
         if column is None:
             found[name] = ibis.null("date")
@@ -320,19 +336,7 @@ def _settled_kind(
 
 # --- lines to entries ---------------------------------------------------------------------------
 
-_ENTRY = (
-    "customer_id",
-    "document",
-    "line",
-    "against_document",
-    "kind",
-    "booking_date",
-    "due_date",
-    "end_date",
-    "amount",
-    "fault",
-    "said_settled",
-)
+_ENTRY = (*SHOWN, "fault", "said_settled")
 
 
 def entries_of(

@@ -29,9 +29,17 @@ from credit_portfolio.ledger.findings import (
     told_of,
     told_of_links,
 )
-from credit_portfolio.ledger.folders import agree, uses_of_entries
+from credit_portfolio.ledger.folders import agree
 from credit_portfolio.ledger.keeping import Keeper
-from credit_portfolio.ledger.lines import IDS, entries_of, lines_of, marks_of, read_text, text_of
+from credit_portfolio.ledger.lines import (
+    IDS,
+    entries_of,
+    lines_of,
+    marks_of,
+    read_text,
+    text_of,
+    uses_of_entries,
+)
 from credit_portfolio.ledger.mixed_dates import MOST_TRIED, format_meant, texts_of
 from credit_portfolio.ledger.parsing import (
     Faults,
@@ -154,7 +162,8 @@ def open_entries(
             second = _read_links(_beside(raw, links, place), chosen)
         told = write_offs if isinstance(write_offs, Mapping) else {}
         kept = tuple(dict.fromkeys(groups))
-        job = _Job(raw, chosen, kept, decimal, asked, sources.today(), repairs, told)
+        found = _match(chosen, raw.incoming, kept)
+        job = _Job(raw, chosen, found, kept, decimal, asked, sources.today(), repairs, told)
         return job.ledger(day, second)
 
 
@@ -374,6 +383,7 @@ class _Job:
 
     raw: bringing.Raw
     profile: EntryProfile
+    found: Mapping[str, int]  # where the profile's columns stand
     groups: tuple[str, ...]
     decimal: str | None
     asked: str | None
@@ -382,8 +392,7 @@ class _Job:
     write_offs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def lines(self) -> Table:
-        raw, incoming = self.raw, self.raw.incoming
-        found = _match(self.profile, incoming, self.groups)
+        raw, incoming, found = self.raw, self.raw.incoming, self.found
         absent = [name for name in self.profile.sources() if name not in found]
         if absent:
             incoming.notes.append(_note_on_absent(self.profile, absent))
@@ -439,8 +448,7 @@ class _Job:
     def _refuse_ids(self, columns: Mapping[str, Expression]) -> None:
         """Refuse ids in binary floats, but where the profile says that they are whole numbers."""
         for name in IDS:
-            parts = self.profile.columns.get(name, ())
-            for part in (parts,) if isinstance(parts, str) else parts:
+            for part in self.profile.parts_of(name):
                 if part in columns and part not in self.profile.whole:
                     kind = columns[part].type()
                     if kind.is_floating() and self._holds_numbers(columns[part]):
@@ -459,8 +467,7 @@ class _Job:
 
     def _note_write_offs(self) -> None:
         """Note the texts for write-offs that no row holds: a loss would count as paid."""
-        found = _match(self.profile, self.raw.incoming, self.groups)
-        lacking = []
+        found, lacking = self.found, []
         for name, given in self.write_offs.items():
             column = self.raw.table[f"c{found[name]}"] if name in found else None
             absent, held = _unheld(self.raw.table, column, self.profile, name, given)
@@ -546,8 +553,7 @@ class _Job:
             or not (quality.rejected["rule"] == "unreadable_booking_date").any()
         ):
             return ""
-        found = _match(self.profile, self.raw.incoming, self.groups)
-        column = self.raw.table[f"c{found[source]}"]
+        column = self.raw.table[f"c{self.found[source]}"]
         if not column.type().is_string():
             return ""
         cells = frame_of(self.raw.table.select(day=column).limit(MOST_TRIED))["day"]

@@ -207,11 +207,9 @@ class Ledger:
             findings_on,
             refuse_before,
         )
-        from credit_portfolio.ledger.source import read_day
+        from credit_portfolio.ledger.source import day_of
 
-        as_of = read_day(day)
-        if as_of is None:
-            raise ModelError("the day is None; expected a day such as '2013-09-30'")
+        as_of = day_of(day)
         known = day_sums(self.accepted, as_of)
         if not known["invoices"]:
             first = frame_of(self.accepted.aggregate(first=self.accepted.invoice_date.min()))

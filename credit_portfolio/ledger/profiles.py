@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from credit_portfolio.errors import ModelError, did_you_mean, listing
-from credit_portfolio.ledger.entries import CLAIMS, KINDS
+from credit_portfolio.ledger.entries import CLAIMS, ENTRY_NAMES, KINDS
 
 NO_WRITE_OFFS = "none"
 """What a caller passes as ``write_offs`` to say that a source holds none."""
@@ -167,6 +167,11 @@ class EntryProfile:
         for name in ("columns", "pad", "blanks", "void", "links"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
+    def parts_of(self, field: str) -> tuple[str, ...]:
+        """Return the source columns of a field, several where they are joined, none for no such."""
+        parts = self.columns.get(field, ())
+        return (parts,) if isinstance(parts, str) else tuple(parts)
+
     def codes(self) -> tuple[str, ...]:
         """Return the source columns whose cells are held against texts, each once."""
         names = [name for rule in self.kinds for name in rule.when]
@@ -177,9 +182,7 @@ class EntryProfile:
 
     def sources(self) -> tuple[str, ...]:
         """Return every source column that the profile looks at, each once."""
-        names: list[str] = []
-        for parts in self.columns.values():
-            names += [parts] if isinstance(parts, str) else parts
+        names = [name for field in self.columns for name in self.parts_of(field)]
         for rule in self.kinds:
             names += rule.when
         names += [*self.void, *self.due_days]
@@ -321,21 +324,7 @@ ENTRY_PROFILES: Mapping[str, EntryProfile] = MappingProxyType(
     {
         "entries": EntryProfile(
             "entries",
-            {
-                name: name
-                for name in (
-                    "customer_id",
-                    "document",
-                    "line",
-                    "against_document",
-                    "kind",
-                    "booking_date",
-                    "due_date",
-                    "end_date",
-                    "amount",
-                    "currency",
-                )
-            },
+            {name: name for name in ENTRY_NAMES},
             may_be_absent=frozenset(("line", "end_date", "currency")),
         ),
         "sap": _SAP,

@@ -222,6 +222,20 @@ def read_day(as_of: str | datetime.date | pd.Timestamp | None) -> datetime.date 
     raise TypeError(f"as_of is text, a date or None, not {type(as_of).__name__}")
 
 
+def day_of(day: str | datetime.date | pd.Timestamp) -> datetime.date:
+    """Return the calendar day of a picture; there has to be one.
+
+    Raises
+    ------
+    ModelError
+        For None, and for text that is no day.
+    """
+    found = read_day(day)
+    if found is None:
+        raise ModelError("the day is None; expected a day such as '2013-09-30'")
+    return found
+
+
 def currency_label(currency: str) -> str:
     """Return a currency as it is compared: in capitals, without space around it."""
     if not isinstance(currency, str):
@@ -273,8 +287,10 @@ def _ledger(case: Case, day: datetime.date | None) -> Ledger:
         quality = with_doubt(quality, accepted, doubtful)
     if spans_decades(sums):
         quality = with_years_apart(quality, accepted)
+    if raw.engine is not None:  # rejected rows have been fetched
+        engines.drop(raw.engine, "unsound", "likely_copies")
     if raw.keeps:
-        engines.drop(raw.engine, "raw", "parsed", "judged", "likely_copies", "copies")
+        engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
     embedded = None
     if raw.engine is not None:
         customers, rows = found.customers, found.rows
