@@ -44,6 +44,8 @@ _OF_ROWS = {
     "whole_numbers": "A whole number written like 123.0 was read as 123: a code, or as the profile "
     "says.",
     "time_of_day_dropped": FINDINGS["time_of_day_dropped"],
+    "ignored_due_date": "The due date of an entry that is no invoice is no date; nothing is due "
+    "with it.",
     "due_date_from_terms": FINDINGS["due_date_from_terms"],
     "merged_customers": FINDINGS["merged_customers"],
 }

@@ -163,7 +163,7 @@ def lines_of(
         if name in DAYS or name in MONEYS or name == "currency":
             continue
         fields[name] = _joined(profile.parts_of(name), texts)
-    days, implausible, touched["time_of_day_dropped"] = _days(profile, columns, texts, cells)
+    days, implausible, touched["time_of_day_dropped"], undue = _days(profile, columns, texts, cells)
     fields |= days
     for name in MONEYS:
         column = _only(profile.parts_of(name), columns)
@@ -179,6 +179,8 @@ def lines_of(
     faults.append((unclear, "unreadable_side"))
     fields["kind"] = _kind(profile, fields, texts)
     fields["settled_kind"] = _settled_kind(profile, fields, texts)
+    if not isinstance(undue.op(), ops.Literal):
+        touched["ignored_due_date"] = [undue & (fields["kind"] != "invoice").fill_null(True)]
     undoes = (fields["kind"] == "reversal") & fields["undoes"].notnull()
     against = undoes.fill_null(False).ifelse(fields["undoes"], fields["against_document"])
     fields["against_document"] = against.nullif(fields["document"])
@@ -256,12 +258,13 @@ def _days(
     columns: Mapping[str, Expression],
     texts: Mapping[str, Expression],
     cells: Cells,
-) -> tuple[dict[str, Expression], Expression, list[Expression]]:
-    """Return the days of a row, whether one is absurd, and of each column whether hours went.
+) -> tuple[dict[str, Expression], Expression, list[Expression], Expression]:
+    """Return the days of a row, whether one is absurd, whether hours went, and a bad due date.
 
     The due date is worked out from terms where the row says none.
     """
     found: dict[str, Expression] = {}
+    undue: Expression = ibis.literal(False)  # whether the due date is no date
     hours: list[Expression] = []
     implausible: Expression = ibis.literal(False)
     for name in DAYS:
@@ -273,7 +276,9 @@ def _days(
         kind = column.type()
         if not (kind.is_date() or kind.is_timestamp()):
             column = _only(source, texts)
-        found[name], _, timed = cells.day(column, name)
+        found[name], blank, timed = cells.day(column, name)
+        if name == "due_date":
+            undue = found[name].isnull() & ~blank
         hours.append(timed)
         implausible = implausible | cells.implausible(found[name]).fill_null(False)
     if "base_date" in profile.columns:
@@ -284,8 +289,9 @@ def _days(
                 figures = whole.ifelse(texts[name].re_replace("[.]0+$", ""), "0").cast("int32")
                 days = (figures > 0).ifelse(figures, days)
         terms = (found["base_date"] + days.as_interval("D")).cast("date")
-        found["due_date"] = found["due_date"].fill_null(terms)
-    return found, implausible, hours
+        said = found["due_date"].notnull() | undue
+        found["due_date"] = said.ifelse(found["due_date"], terms)
+    return found, implausible, hours, undue
 
 
 def _signed(

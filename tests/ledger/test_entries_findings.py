@@ -93,6 +93,38 @@ def test_times_of_day_are_told_of_columns_and_of_text_and_midnight_is_none():
     assert set(ledger.to_frame()["due_date"]) == {pd.Timestamp("2024-02-01")}
 
 
+def test_a_due_date_that_cannot_be_read_is_told_where_nothing_is_due():
+    payment = {"kind": "payment", "against_document": "D1", "amount": "-10.00"}
+    frame = entries(
+        {},
+        payment | {"due_date": "soon"},
+        payment | {"due_date": " ", "line": "2"},
+        payment | {"due_date": None, "line": "3"},
+        payment | {"due_date": "00/00", "line": "4", "amount": "-4.00"},
+        {"due_date": "soon", "amount": "7.00"},  # rejected: told by its rule
+        payment | {"due_date": "soon", "amount": "much"},  # rejected for another reason
+    )
+    ledger = open_entries(frame, as_of="2024-03-01")
+    assert told(ledger) == {"ignored_due_date": (2, -14)}
+    rules = ["unreadable_due_date", "amount_not_a_number"]
+    assert list(ledger.quality.rejected["rule"]) == rules
+    frame["due_date"] = pd.to_datetime(frame["due_date"], errors="coerce")
+    assert told(open_entries(frame, as_of="2024-03-01")) == {}  # a typed date is a date, or blank
+
+
+@pytest.mark.parametrize(("said", "rejected"), [("", 0), ("00000000", 0), ("31.02.2024", 1)])
+def test_terms_fill_a_blank_due_date_and_never_one_that_cannot_be_read(said, rejected):
+    row = {"KUNNR": "1", "BELNR": "11", "BSCHL": "01", "SHKZG": "S", "BUDAT": "20240105",
+           "FAEDT": said, "ZFBDT": "20240105", "ZBD1T": "30", "DMBTR": "5.00", "AUGBL": "",
+           "AUGDT": ""}  # fmt: skip
+    frame = pd.DataFrame([row, row | {"BELNR": "12", "FAEDT": "20240301"}])
+    ledger = open_entries(frame, "sap", "2024-06-30", write_offs="none")
+    assert list(ledger.quality.rejected["rule"]) == ["unreadable_due_date"] * rejected
+    due = dict(zip(ledger.to_frame()["invoice_id"], ledger.to_frame()["due_date"], strict=True))
+    expected = {"0000000012": pd.Timestamp("2024-03-01")}
+    assert due == (expected if rejected else expected | {"0000000011": pd.Timestamp("2024-02-04")})
+
+
 def test_entries_booked_after_today_are_told_and_do_not_set_the_day(fixed_today):
     ahead = (fixed_today + datetime.timedelta(days=1)).isoformat()
     payment = {"kind": "payment", "against_document": "D1", "amount": "-10.00"}
