@@ -77,25 +77,48 @@ def money(column: Any) -> Money:
     >>> money(pyarrow.array([1.5, None, 0.00005])).units
     array([15000,     0,     1])
     """
-    if str(column.type) == "double":
+    if _is_floats(column):
         return _of_floats(column)
-    bits = column.type.bit_width
-    figures = _whole(column, bits)
-    scale = 10 ** (MONEY_PLACES - column.type.scale)
-    blank = ~given(column) if column.null_count else None
-    if blank is not None:
-        figures = np.where(blank, 0, figures)
+    figures, blank = _whole(column)
+    scale = _scale(column)
     least, most = (int(figures.min()), int(figures.max())) if len(figures) else (0, 0)
     return Money(np.multiply(figures, scale, dtype=np.int64), least * scale, most * scale, blank)
 
 
-def _whole(column: Any, bits: int) -> NDArray[Any]:
-    """Return the whole numbers that decimals are made of; blank cells hold anything."""
-    n, start = len(column), column.offset
+def units(column: Any) -> Units:
+    """Return the units of :func:`money` alone, where what they are is known from an earlier look.
+
+    >>> import pyarrow
+    >>> units(pyarrow.array([1.5, None]))
+    array([15000,     0])
+    """
+    if _is_floats(column):
+        return _of_floats(column).units
+    found: Units = np.multiply(_whole(column)[0], _scale(column), dtype=np.int64)
+    return found
+
+
+def _is_floats(column: Any) -> bool:
+    return str(column.type) == "double"
+
+
+def _scale(column: Any) -> int:
+    """Return how many units the last place of exact decimals is."""
+    return int(10 ** (MONEY_PLACES - column.type.scale))
+
+
+def _whole(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return the whole numbers that decimals are made of, 0 for blanks, and where these are."""
+    n, start, bits = len(column), column.offset, column.type.bit_width
     if bits == _WIDE:  # of the two halves the lower one has it all, sign included
-        return np.frombuffer(column.buffers()[1], np.int64, 2 * n, 16 * start)[::2]
-    kind = np.dtype(f"i{bits // 8}")
-    return np.frombuffer(column.buffers()[1], kind, n, kind.itemsize * start)
+        figures = np.frombuffer(column.buffers()[1], np.int64, 2 * n, 16 * start)[::2]
+    else:
+        kind = np.dtype(f"i{bits // 8}")
+        figures = np.frombuffer(column.buffers()[1], kind, n, kind.itemsize * start)
+    if not column.null_count:
+        return figures, None
+    blank = ~given(column)  # where the numbers are anything
+    return np.where(blank, 0, figures), blank
 
 
 def _of_floats(column: Any) -> Money:

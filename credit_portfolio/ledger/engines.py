@@ -202,7 +202,8 @@ def twice(column: Table, most: int = MOST_SORTED) -> Any:
         return None
     (name,) = column.columns
     parts, rows = [], 0
-    for batch in batches(column.filter(column[name].notnull()), hashed=(name,)):
+    known = column.filter(column[name].notnull())
+    for batch in batches(known.select(key=key_of(known[name]))):
         rows += batch.num_rows
         if rows > most:
             return None
@@ -220,25 +221,22 @@ def repeated(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(keys[1:][keys[1:] == keys[:-1]])
 
 
-def batches(table: Table, hashed: Sequence[str] = ()) -> Iterator[Any]:
-    """Yield the rows of a table of DuckDB, in batches of Arrow.
+def key_of(text: Any) -> Any:
+    """Return DuckDB's number of a text: that of ``hash`` of Ibis, without sign or its detour."""
+    return _HASH(text)
 
-    Parameters
-    ----------
-    table : table expression
-    hashed : sequence of str
-        Columns of text of which the hash is wanted, as ``hash`` of Ibis gives it but without sign.
-    """
+
+def _hash(text: Any) -> Any:
+    """Stand for the function of that name in DuckDB."""
+
+
+_HASH: Any = ibis.udf.scalar.builtin(_hash, name="hash", signature=(("string",), "uint64"))
+
+
+def batches(table: Table) -> Iterator[Any]:
+    """Yield the rows of a table of DuckDB, in batches of Arrow."""
     engine = table._find_backend()
     asked = engine.compile(table)
-    if hashed:
-        # The hash of Ibis 12.0 takes a detour by text for the same bits.
-        keys = ", ".join(f'hash("{name}") AS "{name}"' for name in hashed)
-        asked = f"SELECT * REPLACE ({keys}) FROM ({asked})"
-    yield from _batches(engine, asked)
-
-
-def _batches(engine: Any, asked: str) -> Iterator[Any]:
     refuse_changed(engine)
     con = engine.con
     with computing():

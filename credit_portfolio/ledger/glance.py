@@ -9,6 +9,8 @@ is suspected is then asked of the rows one by one, in the engine.
 from __future__ import annotations
 
 import datetime
+import functools
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,7 +34,7 @@ from credit_portfolio.ledger.arrays import (
     money,
     parts_on,
 )
-from credit_portfolio.ledger.parsing import is_day, maybe_loose, plain_money, plausible_days
+from credit_portfolio.ledger.parsing import is_day, plain_money, plausible_days, surely_tidy
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.quality import RULE
 from credit_portfolio.ledger.record import Sums, day_numbers
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     Days = NDArray[np.int32]
     Units = NDArray[np.int64]
+    Keys = NDArray[np.uint64]
 
 # What the typed values do not tell any more: a figure that could not be read looks blank.
 _BY_FORM = (
@@ -57,6 +60,8 @@ _BY_FORM = (
     "other_currency",
 )
 _BY_MONEY = ("amount_not_a_number", "too_many_decimals", "amount_too_large")
+
+_NO_ID, _LOOSE_ID = 0, 1  # in place of the number of an id
 
 
 @dataclass(eq=False, slots=True)
@@ -92,7 +97,7 @@ class Glance:
     tally : Tally
         What all rows come to, of whatever they may break; without meaning where money is too large.
     keys : ndarray of int64, optional
-        The number of each row's invoice id; None where there are too many rows.
+        The number of each invoice id; None where there are too many rows.
     """
 
     suspected: frozenset[str]
@@ -135,23 +140,20 @@ def glance(
     first, last = plausible_days(today)
     plausible = (day_number(first), day_number(last))
     tally, suspected, loose = Tally.on(today, day), set[str](), False
-    for batch in engines.batches(_asked(parsed, mapped), hashed=("invoice_id",)):
+    for batch in engines.batches(_asked(parsed, mapped)):
         start, stop = tally.counted["rows"], tally.counted["rows"] + batch.num_rows
         _refuse_other(stop <= rows, rows)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        if len(keys):
-            keys[start:stop] = columns["invoice_id"].to_numpy().view(np.int64)
-        loose = loose or bool(flags(columns["loose"]).any())
         seen = _rows_of(columns)
+        if len(keys):
+            keys[start:stop] = seen.keys.view(np.int64)
+        loose = loose or bool((seen.keys == _LOOSE_ID).any())
         suspected |= _suspected(columns, seen, plausible)
         _add(tally, columns, seen)
     _refuse_other(tally.counted["rows"] == rows, rows)
-    return Glance(
-        suspected=frozenset(suspected),
-        loose=loose,
-        tally=tally,
-        keys=keys if len(keys) == rows else None,
-    )
+    if "missing_invoice_id" in suspected:
+        keys = keys[keys != _NO_ID]  # two rows without an id are no copies
+    return Glance(frozenset(suspected), loose, tally, keys if rows <= engines.MOST_SORTED else None)
 
 
 def without(
@@ -181,7 +183,7 @@ def without(
     """
     less = Tally.on(today, day)
     for table in rejected:
-        for batch in engines.batches(_asked(_as_given(table), mapped), hashed=("invoice_id",)):
+        for batch in engines.batches(_asked(_as_given(table), mapped)):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             _add(less, columns, _rows_of(columns))
     left = Counter(seen.counted)
@@ -235,24 +237,28 @@ def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
 
 
 def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
-    """Return what streams by: the number of the id, dates, money, and flags."""
+    """Return what streams by: the number of the id, dates, money, and flags that may be raised."""
     plain = plain_money(parsed, mapped)
-    odd = parsed.disputed.isnull() | ~parsed.currency_asked
-    if "settled_date" in mapped and not is_day(parsed[f"c{mapped['settled_date']}"]):
-        odd = odd | (parsed.settled_date.isnull() & ~parsed.settled_date_blank)
+    name = parsed.invoice_id
+    key = surely_tidy(name).ifelse(engines.key_of(name), name.notnull().cast("uint64"))
+    dated = {name: parsed[f"c{mapped[name]}"] for name in DATES if name in mapped}
+    odd = []
+    if "disputed" in mapped:
+        odd.append(parsed.disputed.isnull())
+    if "currency" in mapped:
+        odd.append(~parsed.currency_asked)
+    if "settled_date" in dated and not is_day(dated["settled_date"]):
+        odd.append(parsed.settled_date.isnull() & ~parsed.settled_date_blank)
     for name in ("settled_amount", "written_off_amount"):
-        if name not in plain:
-            for fault in ("unreadable", "too_fine", "too_large"):
-                odd = odd | parsed[f"{name}_{fault}"]
-    return parsed.select(
-        "invoice_id",
-        *DATES,
-        "timed",
-        **{name: plain.get(name, parsed[name]) for name in MONEY},
-        nameless=parsed.invoice_id.isnull(),
-        loose=maybe_loose(parsed.invoice_id).fill_null(False),
-        odd=odd,
-    )
+        if name in mapped and name not in plain:
+            odd += [parsed[f"{name}_{fault}"] for fault in ("unreadable", "too_fine", "too_large")]
+    asked = {"key": key} | {name: parsed[name] for name in DATES}
+    asked |= {name: plain.get(name, parsed[name]) for name in MONEY}
+    if odd:
+        asked["odd"] = functools.reduce(operator.or_, odd)
+    if not all(column.type().is_date() for column in dated.values()):
+        asked["timed"] = parsed.timed
+    return parsed.select(**asked)
 
 
 def _date(number: int) -> datetime.date | None:
@@ -270,6 +276,7 @@ def _date(number: int) -> datetime.date | None:
 class _Rows:
     """The rows of a batch; days and money in units."""
 
+    keys: Keys
     invoiced: Days
     due: Days
     settled: Days
@@ -286,7 +293,7 @@ class _Rows:
 
     def where(self, kept: NDArray[np.bool_]) -> _Rows:
         """Return some of the rows."""
-        names = ("invoiced", "due", "settled", "undated", "amount", "collected", "lost")
+        names = ("keys", "invoiced", "due", "settled", "undated", "amount", "collected", "lost")
         return replace(self, **{name: getattr(self, name)[kept] for name in names})
 
     def with_rest_paid(self, in_full: NDArray[np.bool_]) -> _Rows:
@@ -299,7 +306,8 @@ def _rows_of(columns: dict[str, Any]) -> _Rows:
     invoiced, due, settled = (days(columns[name]) for name in DATES)
     amount, collected, lost = (money(columns[name]) for name in MONEY)
     units = (amount.units, collected.units, lost.units)
-    return _Rows(invoiced, due, settled, settled == NEVER, *units, (amount, collected, lost))
+    keys = columns["key"].to_numpy()
+    return _Rows(keys, invoiced, due, settled, settled == NEVER, *units, (amount, collected, lost))
 
 
 def _suspected(columns: dict[str, Any], rows: _Rows, plausible: tuple[int, int]) -> set[str]:
@@ -310,7 +318,7 @@ def _suspected(columns: dict[str, Any], rows: _Rows, plausible: tuple[int, int])
     undated = columns["settled_date"].null_count
     amount, collected, lost = rows.given
     broken = {
-        "missing_invoice_id": flags(columns["nameless"]).any(),
+        "missing_invoice_id": (rows.keys == _NO_ID).any(),
         "unreadable_invoice_date": columns["invoice_date"].null_count,
         "unreadable_due_date": columns["due_date"].null_count,
         "implausible_date": outside or np.count_nonzero(rows.settled > last) > undated,
@@ -326,7 +334,7 @@ def _suspected(columns: dict[str, Any], rows: _Rows, plausible: tuple[int, int])
     too_large = rows.largest >= 2 * TOO_MANY_UNITS
     if too_large or amount.blank is not None:
         found.update(_BY_MONEY)
-    if too_large or flags(columns["odd"]).any():
+    if too_large or ("odd" in columns and flags(columns["odd"]).any()):
         found.update(_BY_FORM)
     return found
 
@@ -339,9 +347,9 @@ def _add(tally: Tally, columns: dict[str, Any], rows: _Rows) -> None:
     tally.first = min(tally.first, int(rows.invoiced.min()))
     tally.last, ahead = _latest(rows.invoiced, tally.today, tally.last)
     tally.settled, later = _latest(rows.settled, tally.today, tally.settled)
-    touched: dict[str, tuple[NDArray[np.bool_], Units]] = {
-        "time_of_day_dropped": (flags(columns["timed"]), rows.amount),
-    }
+    touched: dict[str, tuple[NDArray[np.bool_], Units]] = {}
+    if "timed" in columns:
+        touched["time_of_day_dropped"] = flags(columns["timed"]), rows.amount
     rounded = [figures.rounded for figures in rows.given if figures.rounded is not None]
     if rounded:
         touched["rounded_floats"] = np.logical_or.reduce(rounded), rows.amount

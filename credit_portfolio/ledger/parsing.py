@@ -156,13 +156,13 @@ _SPACE = " \t\n\r\v\f"  # what Ibis strips
 _BLANK = 32
 
 
-def maybe_loose(text: Expression) -> Expression:
-    """Whether a text may be blank or have space around it, where text is compared byte by byte.
+def surely_tidy(text: Expression) -> Expression:
+    """Whether a text says something without space around it, where text is compared byte by byte.
 
     All of _SPACE sorts before "!", and hardly any id begins or ends with what does. Two quick
     looks are enough for the embedded engine, which compares so; others go by :func:`_loose`.
     """
-    return (text < "!") | (text.reverse() < "!")
+    return (text >= "!") & (text.reverse() >= "!")
 
 
 def _loose(text: Expression) -> Expression:

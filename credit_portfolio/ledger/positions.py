@@ -139,10 +139,13 @@ class Embedded:
         settled_amount, written_off_amount and the grouping columns. Money may be blank, which is
         nothing, and is in exact decimals of at most 18 digits, or in binary floats that are to be
         rounded: ``arrays.money`` reads it.
+    first : datetime.date
+        Of all accepted rows, the first invoice date.
     """
 
     customers: Table
     rows: Table
+    first: datetime.date
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -296,7 +296,8 @@ def _ledger(case: Case, day: datetime.date | None) -> Ledger:
         customers, rows = found.customers, found.rows
         if customers is None:
             customers = raw.keep("customers", customer_codes(accepted))
-        embedded = Embedded(customers, accepted if rows is None else rows)
+        first = sums.accepted["first"].min()
+        embedded = Embedded(customers, accepted if rows is None else rows, first)
     return Ledger(
         invoices=positions_on(accepted, as_of, list(case.groups)),
         as_of=as_of,

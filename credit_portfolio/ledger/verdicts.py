@@ -27,7 +27,7 @@ from credit_portfolio.ledger.judging import (
     unsound_of,
     with_copies,
 )
-from credit_portfolio.ledger.parsing import IDS, Known, maybe_loose, parse, plain_money
+from credit_portfolio.ledger.parsing import IDS, Known, parse, plain_money, surely_tidy
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.record import Sums, summary, with_rejected
 from credit_portfolio.ledger.repairs import Repairs, repaired
@@ -221,7 +221,8 @@ def _one_currency(case: Case, parsed: Table) -> str | None:
 def _blank_or_loose(customers: Table) -> tuple[bool, bool]:
     """Whether some customer's id is blank, and whether one may have space around it."""
     name = customers.customer_id
-    seen = frame_of(customers.aggregate(blank=name.isnull().any(), loose=maybe_loose(name).any()))
+    loose = ~surely_tidy(name)
+    seen = frame_of(customers.aggregate(blank=name.isnull().any(), loose=loose.any()))
     return bool(seen["blank"].iloc[0]), bool(seen["loose"].iloc[0])
 
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger.arrays import day_number, days, exact_sum, in_money, money, parts_on
-from credit_portfolio.ledger.positions import frame_of
+from credit_portfolio.ledger.arrays import day_number, days, exact_sum, in_money, parts_on, units
 from credit_portfolio.ledger.schema import DATES, MONEY
 from credit_portfolio.returns.periods import ordinals_of
 from credit_portfolio.returns.rows import figures, funding_of
@@ -44,7 +43,7 @@ class Added:
     customers : list of str
         Of all columns, sorted.
     first : int
-        Number of the first period.
+        Number of the first period; the last is that of the day.
     cost, profit : ndarray, shape (n_periods, n_customers)
     invoices, amount, open : ndarray, shape (n_periods,)
     exact : dict
@@ -91,60 +90,70 @@ def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) 
     """
     from credit_portfolio.ledger.engines import batches  # a panel made of a frame needs no engine
 
-    t = ledger.invoices
-    span = frame_of(t.aggregate(first=t.invoice_date.min(), last=t.invoice_date.max())).iloc[0]
-    if ledger.n_invoices == 0 or span["first"] is None:
+    if ledger.n_invoices == 0:
         return None
     customers, keys = _customers(embedded)
     places = places_of(keys)
     if places is None:
         return None
-    first_day = day_number(span["first"])
-    ordinals = ordinals_of(first_day, day_number(span["last"]), period)
+    first_day, as_of = day_number(embedded.first), day_number(ledger.as_of)
+    ordinals = ordinals_of(first_day, as_of, period)
     m, n = int(ordinals[-1] - ordinals[0]) + 1, len(customers)
     cost, profit = np.zeros((2, m, n))
     added = Added(
         customers, int(ordinals[0]), cost, profit, np.zeros(m, np.int64), *np.zeros((2, m))
     )
     periods = ordinals - ordinals[0]
-    for batch in batches(_asked(ledger, embedded, rule), hashed=("customer_id",)):
+    for batch in batches(_asked(ledger, embedded, rule)):
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        customer = places.of(columns["customer_id"].to_numpy())
-        day = days(columns["invoice_date"]) - first_day
+        customer = places.of(columns["key"].to_numpy())
+        fell = _periods_of(days(columns["invoice_date"]) - np.int32(first_day), periods)
         blank = _MARKUP in columns and columns[_MARKUP].null_count
-        if customer is None or blank or not _within(day, len(periods)):
+        if customer is None or fell is None or blank:
             raise DataError(
                 f"{ledger.quality.source} has changed since the ledger was opened: it has other "
                 "customers, dates or markups; expected rows that stay: open the ledger again"
             )
-        _add(added, columns, customer, periods.take(day), rule, day_number(ledger.as_of))
+        _add(added, columns, customer, fell, rule, as_of)
     return added
 
 
-def _within(day: Any, n: int) -> bool:
-    return bool(len(day) == 0 or (day.min() >= 0 and day.max() < n))
+def _periods_of(day: NDArray[np.int32], periods: Whole) -> Whole | int | None:
+    """Return the period of each day, or that of all; None when a day lies outside.
+
+    >>> _periods_of(np.array([0, 3]), np.array([0, 0, 1, 1])), _periods_of(
+    ...     np.array([3, 2]), np.array([0, 0, 1, 1]))
+    (array([0, 1]), 1)
+    """
+    first, last = int(day.min()), int(day.max())
+    if first < 0 or last >= len(periods):
+        return None
+    if periods[first] == periods[last]:  # as in a file of one month
+        return int(periods[first])
+    return periods.take(day)
 
 
 def _customers(embedded: Embedded) -> tuple[list[str], Keys]:
     """Return the customers in their order, and the number that the engine makes of each id."""
-    from credit_portfolio.ledger.engines import batches
+    from credit_portfolio.ledger.engines import batches, key_of
 
-    customers = embedded.customers
-    ordered = customers.order_by("code").select("customer_id", key=customers.customer_id)
-    parts = list(batches(ordered, hashed=("key",)))
+    ordered = embedded.customers.order_by("code")
+    parts = list(batches(ordered.select("customer_id", key=key_of(ordered.customer_id))))
     names = [name for part in parts for name in part.column(0).to_pylist()]
     return names, np.concatenate([part.column(1).to_numpy() for part in parts])
 
 
 def _asked(ledger: Ledger, embedded: Embedded, rule: ReturnRule) -> Any:
     """Return the columns of rows that a return is made of, up to the day."""
+    from credit_portfolio.ledger.engines import key_of
+
     t = embedded.rows.filter(embedded.rows.invoice_date <= ledger.as_of)
-    names = ["customer_id", *DATES, *MONEY]
+    asked = {"key": key_of(t.customer_id)} | {name: t[name] for name in (*DATES, *MONEY)}
     if rule.provisions is None:
-        names.remove("due_date")
+        del asked["due_date"]
     if isinstance(rule.markup, str):
-        return t.select(*names, **{_MARKUP: figures(t[rule.markup])})
-    return t.select(*names)
+        asked[_MARKUP] = figures(t[rule.markup])
+    return t.select(**asked)
 
 
 # --- customers to columns -----------------------------------------------------------------------
@@ -157,7 +166,7 @@ class Places:
     Attributes
     ----------
     keys : ndarray of uint64, sorted
-    place : ndarray of int
+    place : ndarray of int32
         Of each sorted key in the list.
     start : ndarray of int32
         The first sorted key from each beginning of ``bits`` bits on.
@@ -168,23 +177,25 @@ class Places:
     """
 
     keys: Keys
-    place: Whole
+    place: NDArray[np.int32]
     start: NDArray[np.int32]
     shift: np.uint64
     longest: int
 
-    def of(self, keys: Keys) -> Whole | None:
+    def of(self, keys: Keys) -> NDArray[np.int32] | None:
         """Return the place of each key, or None when one is not in the list."""
         at = self.start.take((keys >> self.shift).view(np.int64))
         wrong = np.flatnonzero(self.keys.take(at, mode="clip") != keys)
         for _ in range(1, self.longest):
-            at[wrong] += 1
-            wrong = wrong[self.keys.take(at[wrong], mode="clip") != keys[wrong]]
+            following = at.take(wrong) + np.int32(1)
+            at[wrong] = following
+            wrong = wrong[self.keys.take(following, mode="clip") != keys.take(wrong)]
         return None if len(wrong) else self.place.take(at)
 
 
-# With eight beginnings a key, one key in sixteen does not stand first of those that begin alike.
-_SPARE_BITS = 3
+# With two beginnings a key, one key in five does not stand first of those that begin alike, and
+# the list of them is still short enough for the cache of a core.
+_SPARE_BITS = 1
 
 
 def places_of(keys: Keys) -> Places | None:
@@ -192,7 +203,7 @@ def places_of(keys: Keys) -> Places | None:
 
     >>> places = places_of(np.array([2**63, 5, 2**62], dtype=np.uint64))
     >>> places.of(np.array([5, 2**62], dtype=np.uint64))
-    array([1, 2])
+    array([1, 2], dtype=int32)
     """
     order = np.argsort(keys)
     sorted_ = keys[order]
@@ -202,7 +213,7 @@ def places_of(keys: Keys) -> Places | None:
     shift = np.uint64(64 - bits)
     held = np.bincount((sorted_ >> shift).view(np.int64), minlength=2**bits)
     start = (np.cumsum(held) - held).astype(np.int32)
-    return Places(sorted_, order, start, shift, max(int(held.max()), 1))
+    return Places(sorted_, order.astype(np.int32), start, shift, max(int(held.max()), 1))
 
 
 # --- one batch ----------------------------------------------------------------------------------
@@ -211,31 +222,41 @@ def places_of(keys: Keys) -> Places | None:
 def _add(
     added: Added,
     columns: dict[str, Any],
-    customer: Whole,
-    period: Whole,
+    customer: NDArray[np.int32],
+    period: Whole | int,
     rule: ReturnRule,
     as_of: int,
 ) -> None:
     """Add the rows of a batch to their places."""
     settled = days(columns["settled_date"])
-    figures = [money(columns[name]) for name in MONEY]
-    amount, collected, lost = (figure.units for figure in figures)
+    amount, collected, lost = (units(columns[name]) for name in MONEY)
     collected, lost = parts_on(as_of, settled, collected, lost)
     still_open = amount - collected - lost
-    largest = figures[0].most
-    m, n = added.cost.shape
-    added.invoices += np.bincount(period, minlength=m)
-    added.amount += np.bincount(period, amount, minlength=m)
-    few = np.flatnonzero(still_open)
-    added.open += np.bincount(period[few], still_open[few], minlength=m)
-    added.exact["amount"] += exact_sum(amount, largest)
-    added.exact["open"] += exact_sum(still_open[few], largest)
+    _count(added, period, amount, still_open)
     markup: Any = columns[_MARKUP].to_numpy() if _MARKUP in columns else rule.markup
     cost = amount / (markup + 1.0)
     profit = _profit(columns, settled, (amount, collected, still_open), cost, markup, rule, as_of)
-    cell = period * n + customer
+    cell = np.add(customer, np.multiply(period, added.cost.shape[1]), dtype=np.int64)
     np.add.at(added.cost.reshape(-1), cell, cost)
     np.add.at(added.profit.reshape(-1), cell, profit)
+
+
+def _count(added: Added, period: Whole | int, amount: Whole, still_open: Whole) -> None:
+    """Count the invoices and money of each period, and of all."""
+    few = np.flatnonzero(still_open)
+    open_, largest = still_open[few], int(amount.max())
+    sums = exact_sum(amount, largest), exact_sum(open_, largest)
+    added.exact["amount"] += sums[0]
+    added.exact["open"] += sums[1]
+    if isinstance(period, int):
+        added.invoices[period] += len(amount)
+        added.amount[period] += sums[0]
+        added.open[period] += sums[1]
+    else:
+        m = len(added.invoices)
+        added.invoices += np.bincount(period, minlength=m)
+        added.amount += np.bincount(period, amount, minlength=m)
+        added.open += np.bincount(period[few], open_, minlength=m)
 
 
 def _profit(

@@ -159,8 +159,10 @@ def no_cells() -> Cells:
 
 def _placed(added: Added) -> Sheet:
     """Return the cells of the customers and periods with a sale, in money."""
-    cost, profit = added.cost, added.profit
-    sold, bought = added.invoices > 0, cost.any(axis=0)
+    periods = np.flatnonzero(added.invoices)
+    until = int(periods[-1]) + 1  # the day may be long after the last invoice
+    cost, profit, sold = added.cost[:until], added.profit[:until], added.invoices[:until] > 0
+    bought = cost.any(axis=0)
     if not (sold.all() and bought.all()):
         cost, profit = cost[sold][:, bought], profit[sold][:, bought]
     for money in (cost, profit):
@@ -168,9 +170,9 @@ def _placed(added: Added) -> Sheet:
     return Sheet(
         cost,
         profit,
-        invoices=added.invoices[sold],
-        amount=added.amount[sold] / UNITS_IN_ONE,
-        open=added.open[sold] / UNITS_IN_ONE,
+        invoices=added.invoices[periods],
+        amount=added.amount[periods] / UNITS_IN_ONE,
+        open=added.open[periods] / UNITS_IN_ONE,
         customers=[added.customers[k] for k in np.flatnonzero(bought).tolist()],
-        ordinals=added.first + np.flatnonzero(sold),
+        ordinals=added.first + periods,
     )

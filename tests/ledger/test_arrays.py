@@ -31,7 +31,7 @@ def test_money_comes_in_units_with_nothing_for_blanks(values, where):
     column, expected = cut(values, pa.decimal128(18, 4), where)
     found = arrays.money(column)
     units = [0 if v is None else int(v * 10**4) for v in expected]
-    assert found.units.tolist() == units
+    assert found.units.tolist() == arrays.units(column).tolist() == units
     assert (found.least, found.most) == (min(units, default=0), max(units, default=0))
 
 
@@ -100,6 +100,7 @@ def test_binary_floats_come_in_the_units_that_an_engine_rounds_them_to(values, w
     units = [0 if v is None else int(v * 10**4) for v in wanted["value"].to_pylist()]
     near = [unit for unit, beyond in zip(found.units.tolist(), far, strict=True) if not beyond]
     assert near == [unit for unit, beyond in zip(units, far, strict=True) if not beyond]
+    assert arrays.units(column).tolist() == found.units.tolist()
     assert (max(-found.least, found.most) >= arrays.TOO_MANY_UNITS) is any(far)
     nothing = [False] * len(column)
     for mask, name in ((found.blank, "blank"), (found.rounded, "inexact")):

@@ -59,6 +59,7 @@ ODD = [
     {"settled_amount": Decimal("-1.00")},
     {"written_off_amount": Decimal("-1.00")},
     {"currency": "USD"},
+    {"invoice_id": None},
 ]
 
 
@@ -215,10 +216,9 @@ def test_rows_that_come_or_go_while_the_source_is_read_are_noticed(tmp_path, mon
     rows_of([0, 0, 0], []).to_parquet(path)
     batches = engines.batches
 
-    def changed(table, hashed=()):
-        if hashed == ("invoice_id",):
-            rows_of([0] * rows, []).to_parquet(path)
-        return batches(table, hashed)
+    def changed(table):
+        rows_of([0] * rows, []).to_parquet(path)
+        return batches(table)
 
     monkeypatch.setattr(engines, "batches", changed)
     monkeypatch.setattr(engines, "refuse_changed", lambda engine: None)  # as within one question
@@ -244,9 +244,19 @@ def test_many_copies_are_looked_up_and_change_nothing(tmp_path, monkeypatch):
     assert kept[0][0] == 60
 
 
+def test_rows_without_an_id_are_rejected_and_no_copies_of_each_other(tmp_path, monkeypatch):
+    path = tmp_path / "book.parquet"
+    rows_of([0, ODD.index({"invoice_id": None})] * 2, []).to_parquet(path)
+    monkeypatch.setattr(verdicts, "one_by_one", lambda *args: pytest.fail("row by row"))
+    monkeypatch.setattr(judging, "_several", lambda *args: pytest.fail("copies looked up"))
+    ledger = open_ledger(path, currency="EUR")
+    assert ledger.quality.rejected["rule"].tolist() == ["missing_invoice_id"] * 2
+    assert ledger.n_invoices == 2
+
+
 def test_rows_in_two_currencies_are_refused_with_the_money_of_each(tmp_path):
     path = tmp_path / "book.parquet"
-    rows_of([0, 0, len(ODD) - 1], []).to_parquet(path)
+    rows_of([0, 0, ODD.index({"currency": "USD"})], []).to_parquet(path)
     with pytest.raises(DataError, match=r"EUR 2 rows 200.00; USD 1 rows 100.00"):
         open_ledger(path, as_of="2024-05-01")
 

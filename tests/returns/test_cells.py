@@ -70,6 +70,24 @@ def test_sums_made_here_are_those_of_the_engine(seed, period, rule, day):
         np.testing.assert_allclose(getattr(here, name), getattr(there, name), **ROUNDING)
 
 
+@pytest.mark.parametrize("day", ["2023-03-31", "2023-07-31", "2030-01-01"])
+@pytest.mark.parametrize("months", [[3], [3, 4], [3, 7]])
+def test_rows_of_one_month_or_of_several_are_added_alike_however_far_the_day(months, day):
+    rows = book(8)
+    rows["invoice_date"] = [dt.date(2023, months[k % len(months)], 1 + k % 28) for k in range(60)]
+    rows["due_date"] = dt.date(2023, 8, 1)
+    ledger = open_ledger(rows.assign(settled_date=dt.date(2023, 8, 2)), as_of=day)
+    here, there = (
+        cells.sheet_of(replace(ledger, embedded=inside), RULE, "month")
+        for inside in (ledger.embedded, None)
+    )
+    seen = [month for month in months if month <= 3 or day != "2023-03-31"]
+    assert (here.ordinals - here.ordinals[0]).tolist() == [month - 3 for month in seen]
+    np.testing.assert_array_equal(here.ordinals, there.ordinals)
+    for name in ("invoices", "cost", "profit", "amount", "open"):
+        np.testing.assert_allclose(getattr(here, name), getattr(there, name), **ROUNDING)
+
+
 def test_a_customer_without_an_invoice_by_the_day_has_no_column():
     rows = book(3)
     first = rows["invoice_date"].groupby(rows["customer_id"]).min()
