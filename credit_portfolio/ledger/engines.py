@@ -46,6 +46,7 @@ _SETTINGS: dict[str, object] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "preserve_insertion_order": False,
+    "enable_external_file_cache": False,  # the system keeps what it read of a file already
 }
 
 
