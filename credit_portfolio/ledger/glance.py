@@ -32,7 +32,6 @@ from credit_portfolio.ledger.arrays import (
     flags,
     in_money,
     money,
-    parts_on,
 )
 from credit_portfolio.ledger.parsing import is_day, plain_money, plausible_days, surely_tidy
 from credit_portfolio.ledger.positions import frame_of
@@ -284,6 +283,7 @@ class _Rows:
     amount: Units
     collected: Units
     lost: Units
+    left: Units  # of the amount, after both
     given: tuple[Money, Money, Money]  # the three kinds of money of the whole batch
 
     @property
@@ -293,21 +293,30 @@ class _Rows:
 
     def where(self, kept: NDArray[np.bool_]) -> _Rows:
         """Return some of the rows."""
-        names = ("keys", "invoiced", "due", "settled", "undated", "amount", "collected", "lost")
+        names = [name for name in self.__slots__ if name != "given"]
         return replace(self, **{name: getattr(self, name)[kept] for name in names})
 
     def with_rest_paid(self, in_full: NDArray[np.bool_]) -> _Rows:
         """Return the rows with all that was not lost collected where a row is settled in full."""
-        rest = np.where(in_full, self.amount - self.lost, self.collected)
-        return replace(self, collected=rest)
+        collected = np.where(in_full, self.amount - self.lost, self.collected)
+        return replace(self, collected=collected, left=np.where(in_full, 0, self.left))
 
 
 def _rows_of(columns: dict[str, Any]) -> _Rows:
     invoiced, due, settled = (days(columns[name]) for name in DATES)
     amount, collected, lost = (money(columns[name]) for name in MONEY)
-    units = (amount.units, collected.units, lost.units)
-    keys = columns["key"].to_numpy()
-    return _Rows(keys, invoiced, due, settled, settled == NEVER, *units, (amount, collected, lost))
+    return _Rows(
+        keys=columns["key"].to_numpy(),
+        invoiced=invoiced,
+        due=due,
+        settled=settled,
+        undated=settled == NEVER,
+        amount=amount.units,
+        collected=collected.units,
+        lost=lost.units,
+        left=amount.units - collected.units - lost.units,
+        given=(amount, collected, lost),
+    )
 
 
 def _suspected(columns: dict[str, Any], rows: _Rows, plausible: tuple[int, int]) -> set[str]:
@@ -326,7 +335,7 @@ def _suspected(columns: dict[str, Any], rows: _Rows, plausible: tuple[int, int])
         "bad_settled_amount": collected.least < 0,
         "bad_written_off_amount": lost.least < 0,
         "settled_amount_without_date": undated and (rows.collected[rows.undated] > 0).any(),
-        "settled_above_amount": (rows.collected + rows.lost > rows.amount).any(),
+        "settled_above_amount": rows.left.min() < 0,
         "due_before_invoiced": (rows.due < rows.invoiced).any(),
         "settled_before_invoiced": (rows.settled < rows.invoiced).any(),
     }
@@ -354,8 +363,7 @@ def _add(tally: Tally, columns: dict[str, Any], rows: _Rows) -> None:
     if rounded:
         touched["rounded_floats"] = np.logical_or.reduce(rounded), rows.amount
     blank = rows.given[1].blank
-    if blank is not None:
-        in_full = blank & ~rows.undated
+    if blank is not None and (in_full := blank & ~rows.undated).any():
         rows = rows.with_rest_paid(in_full)
         touched["settled_in_full_assumed"] = in_full, rows.collected
     if columns["settled_date"].null_count:
@@ -381,22 +389,28 @@ def _latest(dated: Days, today: int, before: int) -> tuple[int, bool]:
 
 
 def _add_day(counted: Counter[str], day: int, rows: _Rows) -> None:
-    """Add up what was known on a day, as ``with_parts`` and ``day_expressions`` say it."""
+    """Add up what was known on a day: all that has come by now, without what came later."""
     here = rows.invoiced <= day
     if not here.any():
         return
     if not here.all():
         rows = rows.where(here)
-    collected, lost = parts_on(day, rows.settled, rows.collected, rows.lost)
-    later = (rows.settled > day) & ~rows.undated
+    pending = np.flatnonzero(rows.settled > day)
+    collected, left = rows.collected[pending], rows.left[pending]
+    later = ~rows.undated[pending]
+    lost = np.where(later, rows.lost[pending], 0)  # a loss without a date counts on any day
+    still_open = np.count_nonzero(rows.left > 0) - np.count_nonzero(left > 0)
+    still_open += np.count_nonzero(left + collected + lost > 0)
     counted["day_invoices"] += len(rows.amount)
     counted["day_amount_money"] += exact_sum(rows.amount, rows.largest)
     counted["day_settled_after"] += int(np.count_nonzero(later))
-    counted["day_settled_after_money"] += exact_sum(rows.amount[later], rows.largest)
-    counted["day_still_open"] += int(np.count_nonzero(rows.amount - collected - lost > 0))
-    for name, part in (("collected", collected), ("written_off", lost)):
-        counted[f"day_{name}_count"] += int(np.count_nonzero(part > 0))
+    counted["day_settled_after_money"] += exact_sum(rows.amount[pending[later]], rows.largest)
+    counted["day_still_open"] += int(still_open)
+    of_all = ("collected", rows.collected, collected), ("written_off", rows.lost, lost)
+    for name, part, not_yet in of_all:
+        counted[f"day_{name}_count"] += int(np.count_nonzero(part) - np.count_nonzero(not_yet))
         counted[f"day_{name}_money"] += exact_sum(part, rows.largest)
+        counted[f"day_{name}_money"] -= exact_sum(not_yet, rows.largest)
 
 
 # --- what it comes to ---------------------------------------------------------------------------

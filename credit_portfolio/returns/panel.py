@@ -106,7 +106,7 @@ class ReturnPanel:
                     f"{what} appear more than once in the panel: {listing(map(str, twice))}; add "
                     "them up first"
                 )
-        if not (np.isfinite(self.costs) & (self.costs >= 0)).all():
+        if self.costs.size and not 0 <= self.costs.min() <= self.costs.max() < np.inf:
             raise DataError("costs of the panel must be finite money of 0 or more; mend them")
         if np.isinf(self.values).any():
             t, i = np.argwhere(np.isinf(self.values))[0]
@@ -211,7 +211,8 @@ class ReturnPanel:
             rows = frame.periods.get_indexer(starts_of(sheet.ordinals[frame.ripe], period))
             costs, values = np.zeros((2, len(frame.periods), len(sheet.customers)))
             costs[rows], values[rows] = sheet.cost[frame.ripe], sheet.profit[frame.ripe]
-        np.divide(values, costs, out=values, where=costs > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):  # where= would take twice as long
+            np.divide(values, costs, out=values)
         np.copyto(values, np.nan, where=costs == 0)
         return cls(
             values=values,
