@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import pandas as pd
 
@@ -16,7 +15,7 @@ from credit_portfolio.ledger.entries import (
 from credit_portfolio.ledger.findings import count
 from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.profiles import EntryProfile
-from credit_portfolio.ledger.quality import LedgerQuality
+from credit_portfolio.ledger.quality import LedgerQuality, fields_of
 from credit_portfolio.ledger.reading import Incoming
 from credit_portfolio.ledger.record import decimal_of
 from credit_portfolio.ledger.source import Table
@@ -99,9 +98,11 @@ def _rejected(
         frame["row"] = incoming.source_rows(frame["row"].to_numpy(dtype="int64"))
     texts = frame[list(SHOWN)].astype(object)
     texts = texts.where(texts.notna(), None)
+    rules, cells = frame["rule"].tolist(), {name: texts[name].tolist() for name in SHOWN}
+    asked = {rule: {"kind", *fields_of(ENTRY_RULE[rule].reason)} for rule in set(rules)}
     reasons = [
-        _reason(rule, cells, profile)
-        for rule, cells in zip(frame["rule"], texts.to_dict("records"), strict=True)
+        _reason(rule, {name: cells[name][place] for name in asked[rule]}, profile)
+        for place, rule in enumerate(rules)
     ]
     result = pd.concat(
         [frame[["row", "rule"]], pd.Series(reasons, name="reason", dtype=object), texts], axis=1
@@ -123,12 +124,12 @@ def _rejected(
     return result
 
 
-def _reason(rule: str, cells: Mapping[Any, str | None], profile: EntryProfile) -> str:
+def _reason(rule: str, cells: Mapping[str, str | None], profile: EntryProfile) -> str:
     if rule == "unreadable_booking_date" and profile.matching == "row":
         # Two days stand in such a row: the reason names the one that is meant.
         said = "booking_date" if cells["kind"] == "invoice" else "settled_date"
         what = "the invoice" if said == "booking_date" else "the settlement"
         column = profile.columns[said]
         return f"{what} has no date: {column} is blank or no date in the profile's format"
-    words = {str(k): "(blank)" if not v else repr(v) for k, v in cells.items()}
+    words = {name: "(blank)" if not text else repr(text) for name, text in cells.items()}
     return ENTRY_RULE[rule].reason.format_map(words)

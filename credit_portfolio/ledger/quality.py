@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
+from string import Formatter
 from typing import Any
 
 import pandas as pd
@@ -260,12 +261,39 @@ def reason(rule: str, found: Mapping[str, str | None]) -> str:
     "amount '-5' is not above zero"
     """
     words = {name: "(blank)" if not text else repr(text) for name, text in found.items()}
-    money = ("amount", "settled_amount", "written_off_amount")
-    words["money"] = ", ".join(f"{name} {words[name]}" for name in money if found.get(name))
+    words["money"] = ", ".join(f"{name} {words[name]}" for name in _MONEY if found.get(name))
     words["line"] = found.get("line") or ""
     return _two_readings(rule, found) or RULE[rule].reason.format_map(words)
 
 
+def reasons(rules: Sequence[str], cells: Mapping[str, Sequence[str | None]]) -> list[str]:
+    """Say what was found in each row; ``cells`` are the columns that the source has.
+
+    >>> reasons(["amount_not_positive"], {"amount": ["-5"], "customer_id": ["C1"]})
+    ["amount '-5' is not above zero"]
+    """
+    blank: Sequence[str | None] = [None] * len(rules)
+    asked = {
+        rule: [(name, cells.get(name, blank)) for name in fields_of(RULE[rule].reason)]
+        for rule in set(rules)
+    }
+    return [
+        reason(rule, {name: column[place] for name, column in asked[rule]})
+        for place, rule in enumerate(rules)
+    ]
+
+
+def fields_of(template: str) -> list[str]:
+    """Return the columns that the reason of a rule tells.
+
+    >>> fields_of("{due_date} is before {invoice_date}")
+    ['due_date', 'invoice_date']
+    """
+    names = {name for _, name, _, _ in Formatter().parse(template) if name}
+    return sorted(names - {"money"} | (set(_MONEY) if "money" in names else set()))
+
+
+_MONEY = ("amount", "settled_amount", "written_off_amount")
 _MONEY_OF_RULE = {
     "amount_not_a_number": "amount",
     "bad_settled_amount": "settled_amount",
@@ -275,8 +303,8 @@ _MONEY_OF_RULE = {
 
 def _two_readings(rule: str, found: Mapping[str, str | None]) -> str:
     """Say so where a figure is refused because its one mark may part thousands or decimals."""
-    name = _MONEY_OF_RULE.get(rule, "")
-    text = (found.get(name) or "").strip()
+    name = _MONEY_OF_RULE.get(rule)
+    text = (found.get(name) or "").strip() if name else ""
     if text.startswith("-") or not re.search(UNSURE, text):
         return ""
     figures = text.removeprefix("+").replace(",", ".")

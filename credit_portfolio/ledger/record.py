@@ -19,9 +19,15 @@ from credit_portfolio.ledger.positions import (
     frame_of,
     with_parts,
 )
-from credit_portfolio.ledger.quality import MARK, LedgerQuality, money_text, reason, rules_table
+from credit_portfolio.ledger.quality import (
+    MARK,
+    LedgerQuality,
+    money_text,
+    reason,
+    reasons,
+    rules_table,
+)
 from credit_portfolio.ledger.reading import Incoming
-from credit_portfolio.ledger.schema import NAMES
 
 if TYPE_CHECKING:
     from credit_portfolio.ledger.source import Expression, Table
@@ -215,19 +221,8 @@ def rejected_rows(
         frame = pd.DataFrame(columns=[*places, "rule", *cells])
     if "row" in places:
         frame["row"] = incoming.source_rows(frame["row"].to_numpy(dtype=np.int64))
-    texts = {
-        name: [None if pd.isna(cell) else cell for cell in frame[f"c{index}"]]
-        for name, index in mapped.items()
-    }
-    absent = dict.fromkeys(NAMES)
-    frame.insert(
-        len(places) + 1,
-        "reason",
-        [
-            reason(rule, absent | {name: cells[place] for name, cells in texts.items()})
-            for place, rule in enumerate(frame["rule"])
-        ],
-    )
+    texts = {name: _texts(frame[f"c{index}"]) for name, index in mapped.items()}
+    frame.insert(len(places) + 1, "reason", reasons(frame["rule"].tolist(), texts))
     malformed = pd.DataFrame(
         [
             (number, "malformed_row", reason("malformed_row", {"line": text}))
@@ -247,6 +242,13 @@ def rejected_rows(
     names = [f"{name} (source)" if name in taken else name for name in incoming.names]
     frame.columns = pd.Index([*taken, *names])
     return frame
+
+
+def _texts(column: pd.Series[Any]) -> list[str | None]:
+    """Return the cells of a column of text, None for blanks."""
+    cells = column.astype(object)
+    found: list[str | None] = cells.where(cells.notna(), None).tolist()
+    return found
 
 
 def one_currency(
