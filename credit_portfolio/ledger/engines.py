@@ -196,35 +196,38 @@ def twice(column: Table, most: int = MOST_SORTED) -> Any:
 
     Returns
     -------
-    ndarray of int64, sorted, or None
-        As ``hash`` of Ibis gives them; None where there are more rows, or in another engine.
+    ndarray of uint64, sorted, or None
+        As :func:`hash_of` gives them; None where there are more rows, or in another engine.
     """
     if column._find_backend().name != "duckdb":
         return None
     (name,) = column.columns
     parts, rows = [], 0
     known = column.filter(column[name].notnull())
-    for batch in batches(known.select(key=key_of(known[name]))):
+    for batch in batches(known.select(key=hash_of(known[name]))):
         rows += batch.num_rows
         if rows > most:
             return None
-        parts.append(batch.column(0).to_numpy(zero_copy_only=False).view(np.int64))
-    return repeated(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
+        parts.append(batch.column(0).to_numpy())
+    return repeated(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.uint64)
 
 
-def repeated(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def repeated(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the numbers that come more than once, sorted; ``keys`` are sorted in their place.
 
-    >>> repeated(np.array([3, 1, 3, 2, 1, 3]))
-    array([1, 3])
+    >>> repeated(np.array([3, 1, 3, 2, 1, 3], dtype=np.uint64))
+    array([1, 3], dtype=uint64)
     """
     keys.sort()
     return np.unique(keys[1:][keys[1:] == keys[:-1]])
 
 
-def key_of(text: Any) -> Any:
-    """Return DuckDB's number of a text: that of ``hash`` of Ibis, without sign or its detour."""
-    return _HASH(text)
+def hash_of(text: Any) -> Any:
+    """Return a whole number made of a text by the engine that holds it; DuckDB's is unsigned.
+
+    The hash of Ibis 12.0 brings DuckDB's own into 63 bits by way of a text of noughts and ones.
+    """
+    return _HASH(text) if text._find_backend().name == "duckdb" else text.hash()
 
 
 def _hash(text: Any) -> Any:

@@ -60,7 +60,7 @@ _BY_FORM = (
 )
 _BY_MONEY = ("amount_not_a_number", "too_many_decimals", "amount_too_large")
 
-_NO_ID, _LOOSE_ID = 0, 1  # in place of the number of an id
+_NO_ID, _LOOSE_ID = 0, 1  # in place of the number of an id that is blank, or may have space
 
 
 @dataclass(eq=False, slots=True)
@@ -91,18 +91,15 @@ class Glance:
     ----------
     suspected : frozenset of str
         Rules that some row may break; no other is broken.
-    loose : bool
-        Whether an invoice id may be blank or have space around it.
     tally : Tally
         What all rows come to, of whatever they may break; without meaning where money is too large.
-    keys : ndarray of int64, optional
+    keys : ndarray of uint64, optional
         The number of each invoice id; None where there are too many rows.
     """
 
     suspected: frozenset[str]
-    loose: bool
     tally: Tally
-    keys: NDArray[np.int64] | None
+    keys: Keys | None
 
     @property
     def in_full(self) -> bool:
@@ -115,19 +112,25 @@ def glance(
     mapped: Mapping[str, int],
     today: datetime.date,
     day: datetime.date | None,
-) -> Glance:
+    *,
+    tidy: bool,
+) -> Glance | None:
     """Look at all rows of the embedded engine once.
+
+    None where ids were to be tidy and one may have space around it.
 
     Parameters
     ----------
     parsed : table expression
-        From ``parse``, ids taken as they are.
+        From ``parse``.
     mapped : mapping of str to int
         Position of each column in the source.
     today : datetime.date
         What lies ahead, and which years are plausible.
     day : datetime.date, optional
         Of which the sums are wanted.
+    tidy : bool
+        Whether ids were taken as they are, without a look for space around them.
 
     Raises
     ------
@@ -135,24 +138,25 @@ def glance(
         When rows come or go while the source is read.
     """
     rows = int(frame_of(parsed.aggregate(n=parsed.count()))["n"].iloc[0])
-    keys = np.empty(rows if rows <= engines.MOST_SORTED else 0, dtype=np.int64)
+    keys = np.empty(rows if rows <= engines.MOST_SORTED else 0, dtype=np.uint64)
     first, last = plausible_days(today)
     plausible = (day_number(first), day_number(last))
-    tally, suspected, loose = Tally.on(today, day), set[str](), False
-    for batch in engines.batches(_asked(parsed, mapped)):
+    tally, suspected = Tally.on(today, day), set[str]()
+    for batch in engines.batches(_asked(parsed, mapped, tidy)):
         start, stop = tally.counted["rows"], tally.counted["rows"] + batch.num_rows
         _refuse_other(stop <= rows, rows)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         seen = _rows_of(columns)
+        if tidy and (seen.keys == _LOOSE_ID).any():
+            return None
         if len(keys):
-            keys[start:stop] = seen.keys.view(np.int64)
-        loose = loose or bool((seen.keys == _LOOSE_ID).any())
+            keys[start:stop] = seen.keys
         suspected |= _suspected(columns, seen, plausible)
         _add(tally, columns, seen)
     _refuse_other(tally.counted["rows"] == rows, rows)
     if "missing_invoice_id" in suspected:
         keys = keys[keys != _NO_ID]  # two rows without an id are no copies
-    return Glance(frozenset(suspected), loose, tally, keys if rows <= engines.MOST_SORTED else None)
+    return Glance(frozenset(suspected), tally, keys if rows <= engines.MOST_SORTED else None)
 
 
 def without(
@@ -162,6 +166,8 @@ def without(
     mapped: Mapping[str, int],
     today: datetime.date,
     day: datetime.date | None,
+    *,
+    tidy: bool,
 ) -> Tally:
     """Return what is left of a tally of all rows without those that are rejected.
 
@@ -177,12 +183,12 @@ def without(
         Parsed or judged rows, each rejected one once.
     accepted : table expression
         All others.
-    mapped, today, day
+    mapped, today, day, tidy
         As :func:`glance` takes them.
     """
     less = Tally.on(today, day)
     for table in rejected:
-        for batch in engines.batches(_asked(_as_given(table), mapped)):
+        for batch in engines.batches(_asked(_as_given(table), mapped, tidy)):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             _add(less, columns, _rows_of(columns))
     left = Counter(seen.counted)
@@ -235,11 +241,12 @@ def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
     return {name for name in found if answer[name]}
 
 
-def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
+def _asked(parsed: Table, mapped: Mapping[str, int], tidy: bool) -> Table:
     """Return what streams by: the number of the id, dates, money, and flags that may be raised."""
     plain = plain_money(parsed, mapped)
     name = parsed.invoice_id
-    key = surely_tidy(name).ifelse(engines.key_of(name), name.notnull().cast("uint64"))
+    fit = surely_tidy(name) if tidy else name.notnull()
+    key = fit.ifelse(engines.hash_of(name), name.notnull().cast("uint64"))
     dated = {name: parsed[f"c{mapped[name]}"] for name in DATES if name in mapped}
     odd = []
     if "disputed" in mapped:
@@ -257,6 +264,8 @@ def _asked(parsed: Table, mapped: Mapping[str, int]) -> Table:
         asked["odd"] = functools.reduce(operator.or_, odd)
     if not all(column.type().is_date() for column in dated.values()):
         asked["timed"] = parsed.timed
+    if not tidy:
+        asked["trimmed"] = parsed.trimmed
     return parsed.select(**asked)
 
 
@@ -357,8 +366,9 @@ def _add(tally: Tally, columns: dict[str, Any], rows: _Rows) -> None:
     tally.last, ahead = _latest(rows.invoiced, tally.today, tally.last)
     tally.settled, later = _latest(rows.settled, tally.today, tally.settled)
     touched: dict[str, tuple[NDArray[np.bool_], Units]] = {}
-    if "timed" in columns:
-        touched["time_of_day_dropped"] = flags(columns["timed"]), rows.amount
+    for flag, name in (("timed", "time_of_day_dropped"), ("trimmed", "trimmed_ids")):
+        if flag in columns:
+            touched[name] = flags(columns[flag]), rows.amount
     rounded = [figures.rounded for figures in rows.given if figures.rounded is not None]
     if rounded:
         touched["rounded_floats"] = np.logical_or.reduce(rounded), rows.amount

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ibis
 
+from credit_portfolio.ledger.engines import hash_of
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
 from credit_portfolio.ledger.quality import RULE, first_broken
 from credit_portfolio.ledger.repairs import refusal, scaled
@@ -67,7 +68,7 @@ def doubled(
     keep: Keep,
     *,
     ids: Table,
-    repeated: NDArray[np.int64] | None,
+    repeated: NDArray[np.uint64] | None,
     most: int,
 ) -> Doubled | None:
     """Return the invoices that stand on several sound rows; None, mostly.
@@ -87,7 +88,7 @@ def doubled(
         Computes a small table once where that is allowed, and else gives it back.
     ids : table expression
         The column invoice_id of all rows, as they count: the fewer steps to it, the better.
-    repeated : ndarray of int64, optional
+    repeated : ndarray of uint64, optional
         The hashes of ids that come more than once, where they are known already.
     most : int
         How many ids are listed in later questions; more are kept in a table.
@@ -95,9 +96,9 @@ def doubled(
     suspects = _suspects(ids, keep, repeated)
     if suspects is None:
         return None
-    clean = judged.filter(judged.rule == "")
-    keyed = clean.mutate(key=clean.invoice_id.hash())
+    keyed = judged.mutate(key=hash_of(judged.invoice_id))
     likely = keep("likely_copies", keyed.filter(suspects(keyed)).drop("key"))
+    likely = likely.filter(likely.rule == "")  # only now: to ask all rows for it takes long
     ids = _several(likely.select("invoice_id"), "invoice_id", keep, most)
     if ids is None:
         return None
@@ -105,14 +106,14 @@ def doubled(
 
 
 def _suspects(
-    ids: Table, keep: Keep, repeated: NDArray[np.int64] | None
+    ids: Table, keep: Keep, repeated: NDArray[np.uint64] | None
 ) -> Callable[[Table], Any] | None:
     """Return whether the number of a row's id, its ``key``, comes more than once."""
     if repeated is not None and len(repeated) <= MOST_LISTED:
         listed = repeated.tolist()
-        return (lambda table: table.key.isin(listed)) if listed else None
+        return (lambda table: _among(table.key, listed)) if listed else None
     known = ids.filter(ids.invoice_id.notnull())
-    return _several(known.select(key=known.invoice_id.hash()), "key", keep, MOST_LISTED)
+    return _several(known.select(key=hash_of(known.invoice_id)), "key", keep, MOST_LISTED)
 
 
 def _several(column: Table, name: str, keep: Keep, most: int) -> Callable[[Table], Any] | None:
@@ -123,9 +124,14 @@ def _several(column: Table, name: str, keep: Keep, most: int) -> Callable[[Table
     if not few:
         return None
     if len(few) <= most:
-        return lambda table: table[name].isin(few)
+        return lambda table: _among(table[name], few)
     kept = keep(f"several_{name}", values)
     return lambda table: table[name].isin(kept[name])
+
+
+def _among(column: Any, values: Sequence[Any]) -> Any:
+    """Return whether cells are among some values, all of the column's own type."""
+    return column.isin([ibis.literal(value, column.type()) for value in values])
 
 
 def _verdicts(several: Table, groups: Sequence[int], places: Sequence[str]) -> Table:

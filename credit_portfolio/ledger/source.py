@@ -288,7 +288,7 @@ def _ledger(case: Case, day: datetime.date | None) -> Ledger:
     if spans_decades(sums):
         quality = with_years_apart(quality, accepted)
     if raw.engine is not None:  # rejected rows have been fetched
-        engines.drop(raw.engine, "unsound", "likely_copies")
+        engines.drop(raw.engine, "unsound", "likely_copies", "rejected_of", "gone")
     if raw.keeps:
         engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
     embedded = None

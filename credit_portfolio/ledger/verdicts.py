@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from credit_portfolio.figures import Marks
 from credit_portfolio.ledger import engines, judging
-from credit_portfolio.ledger.glance import broken_of, glance, sums_of, without
+from credit_portfolio.ledger.glance import Glance, broken_of, glance, sums_of, without
 from credit_portfolio.ledger.judging import (
     Doubled,
     accepted_of,
@@ -126,31 +126,36 @@ def verdict(case: Case, day: datetime.date | None) -> Verdict:
 # --- at a glance --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Look:
+    """What one look at all rows, and one at their customers, has found."""
+
+    tidy: bool
+    seen: Glance
+    customers: Table
+    nameless: bool  # whether some row says no customer
+    several: NDArray[np.uint64] | None  # hashes of ids that come more than once
+
+
 def at_a_glance(case: Case, day: datetime.date | None) -> Verdict | None:
     """Judge all rows at once, and by themselves those that break a rule.
 
-    None where that is not possible: an id needs trimming, money is too large, or rows are in
-    several currencies.
+    None where that is not possible: money is too large, or rows are in several currencies.
     """
-    parsed = case.parsed(Known(tidy_ids=True))
-    currency = _one_currency(case, parsed)
+    currency = _one_currency(case)
     if currency is None:
         return None
-    seen = glance(parsed, case.mapped, case.today, day)
-    with ThreadPoolExecutor(1) as beside:  # NumPy sorts while the engine looks for customers
-        repeated = None if seen.keys is None else beside.submit(engines.repeated, seen.keys)
-        customers = case.raw.keep("customers", customer_codes(parsed))
-    nameless, loose = _blank_or_loose(customers)
-    if loose or seen.loose:
+    look = _look(case, day, tidy=True) or _look(case, day, tidy=False)
+    if look is None:
         return None
-    suspected = seen.suspected | ({"missing_customer_id"} if nameless else set())
-    unsound, broken = _unsound(case, parsed, suspected)
+    seen, tidy = look.seen, look.tidy
+    suspected = seen.suspected | ({"missing_customer_id"} if look.nameless else set())
+    unsound, broken = _unsound(case, case.parsed(Known(tidy_ids=tidy)), suspected)
     if "amount_too_large" in broken:
         return None
-    parsed = case.parsed(Known(tidy_ids=True, small_money=True, amounts_given=not seen.in_full))
+    parsed = case.parsed(Known(tidy_ids=tidy, small_money=True, amounts_given=not seen.in_full))
     sound = sound_of(parsed, broken)
-    several = None if repeated is None else repeated.result()
-    copies = _copies(case, judge(sound), _ids(case), several)
+    copies = _copies(case, judge(sound), parsed.select("invoice_id"), look.several)
     accepted = accepted_rows(parsed, broken, copies, case.groups)
     rows = None if seen.in_full else _plain(case, sound, copies)
     judged, rejected = judge(unsound), [unsound] if broken else []
@@ -158,12 +163,26 @@ def at_a_glance(case: Case, day: datetime.date | None) -> Verdict | None:
         rejected.append(copies.rows.filter(copies.rows.rule != ""))
         judged = judged.union(rejected[-1].select(*judged.columns))
     if not rejected:
-        return Verdict(sums_of(seen.tally, currency), judged, accepted, customers, rows)
-    left = without(seen.tally, rejected, accepted, case.mapped, case.today, day)
+        return Verdict(sums_of(seen.tally, currency), judged, accepted, look.customers, rows)
+    left = without(seen.tally, rejected, accepted, case.mapped, case.today, day, tidy=tidy)
     sums = with_rejected(sums_of(left, currency), judged, case.today)
-    if nameless or not _all_stay(judged, parsed):
-        customers = None
-    return Verdict(sums, judged, accepted, customers, rows)
+    return Verdict(sums, judged, accepted, _remaining(case, look.customers, judged, parsed), rows)
+
+
+def _look(case: Case, day: datetime.date | None, *, tidy: bool) -> _Look | None:
+    """Look at all rows; None where ids are taken as they are, and one may have space around it."""
+    parsed = case.parsed(Known(tidy_ids=tidy))
+    seen = glance(parsed, case.mapped, case.today, day, tidy=tidy)
+    if seen is None:
+        return None
+    with ThreadPoolExecutor(1) as beside:  # NumPy sorts while the engine looks for customers
+        repeated = None if seen.keys is None else beside.submit(engines.repeated, seen.keys)
+        customers = case.raw.keep("customers", customer_codes(parsed))
+    nameless, loose = _blank_or_loose(customers)
+    if tidy and loose:
+        return None
+    several = None if repeated is None else repeated.result()
+    return _Look(tidy, seen, customers, nameless, several)
 
 
 def _unsound(case: Case, parsed: Table, suspected: Set[str]) -> tuple[Table, set[str]]:
@@ -174,23 +193,26 @@ def _unsound(case: Case, parsed: Table, suspected: Set[str]) -> tuple[Table, set
     return found, broken_of(found, suspected)
 
 
-def _all_stay(rejected: Table, parsed: Table) -> bool:
-    """Whether customers of rejected rows have others among all; as good as no where they are many.
+def _remaining(case: Case, customers: Table, rejected: Table, parsed: Table) -> Table:
+    """Return the customers without those of whom every row is rejected.
 
-    Counting rows of a few customers takes a quarter of the time of looking for all customers again.
+    Counting the rows of a few customers takes a part of the time of looking for all customers anew.
     """
-    gone = _by_customer(
-        rejected.filter(rejected.customer_id.notnull()).limit(judging.MOST_LISTED + 1)
-    )
-    if sum(gone.values()) > judging.MOST_LISTED:
-        return False
-    there = _by_customer(parsed.filter(parsed.customer_id.isin(list(gone)))) if gone else {}
-    return all(there[customer] > rows for customer, rows in gone.items())
+    named = rejected.filter(rejected.customer_id.notnull())
+    fewer = case.raw.keep("rejected_of", _rows_of_each(named, "rejected"))
+    there = _rows_of_each(parsed.semi_join(fewer, "customer_id"), "there")
+    both = there.join(fewer, "customer_id")
+    gone = case.raw.keep("gone", both.filter(both.there == both.rejected).select("customer_id"))
+    nameless = customers.filter(customers.customer_id.isnull())
+    found = frame_of(gone.select("customer_id").union(nameless.select("customer_id")).limit(1))
+    if not len(found):
+        return customers
+    known = customers.filter(customers.customer_id.notnull())
+    return case.raw.keep("remaining", customer_codes(known.anti_join(gone, "customer_id")))
 
 
-def _by_customer(t: Table) -> dict[str, int]:
-    counted = frame_of(t.group_by("customer_id").aggregate(n=t.count()))
-    return dict(zip(counted["customer_id"], counted["n"].astype(int), strict=True))
+def _rows_of_each(t: Table, name: str) -> Table:
+    return t.group_by("customer_id").aggregate(**{name: t.count()})
 
 
 def _plain(case: Case, sound: Table, copies: Doubled | None) -> Table:
@@ -210,10 +232,11 @@ def _bare(case: Case, t: Table) -> Table:
     return t.select("customer_id", *DATES, **money, **groups)
 
 
-def _one_currency(case: Case, parsed: Table) -> str | None:
+def _one_currency(case: Case) -> str | None:
     """Return the currency of the rows that count; None where they may be in several."""
     if case.kept is not None or "currency" not in case.columns:
         return case.kept or ""
+    parsed = case.parsed(Known(tidy_ids=True))
     found = frame_of(parsed.select("currency").distinct().limit(2))["currency"].tolist()
     return str(found[0]) if len(found) == 1 else None
 
@@ -266,7 +289,7 @@ def _ids(case: Case) -> Table:
 
 
 def _copies(
-    case: Case, judged: Table, ids: Table, repeated: NDArray[np.int64] | None
+    case: Case, judged: Table, ids: Table, repeated: NDArray[np.uint64] | None
 ) -> Doubled | None:
     groups, places = list(case.groups.values()), case.raw.places
     most = judging.MOST_LISTED if case.raw.engine is None else judging.FEW_LISTED

@@ -135,20 +135,20 @@ def _periods_of(day: NDArray[np.int32], periods: Whole) -> Whole | int | None:
 
 def _customers(embedded: Embedded) -> tuple[list[str], Keys]:
     """Return the customers in their order, and the number that the engine makes of each id."""
-    from credit_portfolio.ledger.engines import batches, key_of
+    from credit_portfolio.ledger.engines import batches, hash_of
 
     ordered = embedded.customers.order_by("code")
-    parts = list(batches(ordered.select("customer_id", key=key_of(ordered.customer_id))))
+    parts = list(batches(ordered.select("customer_id", key=hash_of(ordered.customer_id))))
     names = [name for part in parts for name in part.column(0).to_pylist()]
     return names, np.concatenate([part.column(1).to_numpy() for part in parts])
 
 
 def _asked(ledger: Ledger, embedded: Embedded, rule: ReturnRule) -> Any:
     """Return the columns of rows that a return is made of, up to the day."""
-    from credit_portfolio.ledger.engines import key_of
+    from credit_portfolio.ledger.engines import hash_of
 
     t = embedded.rows.filter(embedded.rows.invoice_date <= ledger.as_of)
-    asked = {"key": key_of(t.customer_id)} | {name: t[name] for name in (*DATES, *MONEY)}
+    asked = {"key": hash_of(t.customer_id)} | {name: t[name] for name in (*DATES, *MONEY)}
     if rule.provisions is None:
         del asked["due_date"]
     if isinstance(rule.markup, str):

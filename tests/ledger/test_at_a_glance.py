@@ -254,6 +254,50 @@ def test_rows_without_an_id_are_rejected_and_no_copies_of_each_other(tmp_path, m
     assert ledger.n_invoices == 2
 
 
+LOOSE = [{"invoice_id": "I1 "}, {"customer_id": "\tC1"}, {"customer_id": " ", "invoice_id": "7"}]
+
+
+@pytest.mark.parametrize("odd", LOOSE)
+def test_ids_with_space_around_them_are_cut_and_judged_at_a_glance(tmp_path, monkeypatch, odd):
+    path = tmp_path / "book.parquet"
+    frame = rows_of([0, 0, 0], [])
+    for name, text in odd.items():
+        frame.loc[1, name] = text
+    frame.to_parquet(path)
+    monkeypatch.setattr(verdicts, "one_by_one", lambda *args: pytest.fail("row by row"))
+    ledger = open_ledger(path, currency="EUR")
+    blank = odd.get("customer_id") == " "
+    assert ledger.quality.rejected["rule"].tolist() == ["missing_customer_id"] * blank
+    told = ledger.quality.findings.set_index("finding")["rows"].to_dict()
+    assert told == ({} if blank else {"trimmed_ids": 1})
+    assert ledger.exposure().index.tolist() == ["C1"]
+    kept = ["I0", "I2"] if blank else ["I0", "I1", "I2"]
+    assert sorted(ledger.to_frame()["invoice_id"]) == kept
+
+
+def test_customers_of_whom_every_row_is_rejected_have_no_column(tmp_path, monkeypatch):
+    path = tmp_path / "book.parquet"
+    frame = pd.concat([rows_of([0] * 6, [])] * 2, ignore_index=True)  # each invoice twice
+    frame["customer_id"] = ["A", "B", "C", "D", None, "F"] * 2
+    frame.loc[[0, 6], "amount"] = Decimal("-1.00")  # both of A's
+    frame.loc[1, "due_date"] = None  # one of B's
+    frame.loc[2, "settled_amount"] = Decimal("5.00")  # C's two say different things
+    frame.to_parquet(path)
+    monkeypatch.setattr(verdicts, "one_by_one", lambda *args: pytest.fail("row by row"))
+    ledger = open_ledger(path, currency="EUR")
+    assert sorted(ledger.quality.rejected["rule"]) == (
+        ["amount_not_positive"] * 2
+        + ["conflicting_copies"] * 2
+        + ["identical_copy"] * 2
+        + ["missing_customer_id"] * 2
+        + ["unreadable_due_date"]
+    )
+    assert ledger.n_customers == 3
+    rule = ReturnRule(0.25, 0.08)
+    panel = ReturnPanel.from_ledger(ledger, rule, "month", maturity_days=0, min_periods=2)
+    assert panel.customers.tolist() == ["B", "D", "F"]
+
+
 def test_rows_in_two_currencies_are_refused_with_the_money_of_each(tmp_path):
     path = tmp_path / "book.parquet"
     rows_of([0, 0, ODD.index({"currency": "USD"})], []).to_parquet(path)
