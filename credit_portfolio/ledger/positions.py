@@ -139,13 +139,15 @@ class Embedded:
         settled_amount, written_off_amount and the grouping columns. Money may be blank, which is
         nothing, and is in exact decimals of at most 18 digits, or in binary floats that are to be
         rounded: ``arrays.money`` reads it.
-    first : datetime.date
-        Of all accepted rows, the first invoice date.
+    first, last : datetime.date
+        Of all accepted rows, the first and the last invoice date; the last is None where rows are
+        dated ahead, since the record tells no day after today.
     """
 
     customers: Table
     rows: Table
     first: datetime.date
+    last: datetime.date | None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -288,7 +288,7 @@ def _ledger(case: Case, day: datetime.date | None) -> Ledger:
     if spans_decades(sums):
         quality = with_years_apart(quality, accepted)
     if raw.engine is not None:  # rejected rows have been fetched
-        engines.drop(raw.engine, "unsound", "likely_copies", "rejected_of", "gone")
+        engines.drop(raw.engine, "unsound", "likely_copies", "several_key", "rejected_of", "gone")
     if raw.keeps:
         engines.drop(raw.engine, "raw", "parsed", "judged", "copies")
     embedded = None
@@ -296,8 +296,10 @@ def _ledger(case: Case, day: datetime.date | None) -> Ledger:
         customers, rows = found.customers, found.rows
         if customers is None:
             customers = raw.keep("customers", customer_codes(accepted))
-        first = sums.accepted["first"].min()
-        embedded = Embedded(customers, accepted if rows is None else rows, first)
+        days = sums.accepted.iloc[0]
+        last = None if days.get("dated_after_today_rows", 0) > 0 else days["last"]
+        rows = accepted if rows is None else rows
+        embedded = Embedded(customers, rows, days["first"], last)
     return Ledger(
         invoices=positions_on(accepted, as_of, list(case.groups)),
         as_of=as_of,

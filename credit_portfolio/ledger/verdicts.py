@@ -146,8 +146,7 @@ def at_a_glance(case: Case, day: datetime.date | None) -> Verdict | None:
     if currency is None:
         return None
     look = _look(case, day, tidy=True) or _look(case, day, tidy=False)
-    if look is None:
-        return None
+    assert look is not None  # with ids cut, there is nothing left to be loose
     seen, tidy = look.seen, look.tidy
     suspected = seen.suspected | ({"missing_customer_id"} if look.nameless else set())
     unsound, broken = _unsound(case, case.parsed(Known(tidy_ids=tidy)), suspected)
@@ -208,7 +207,9 @@ def _remaining(case: Case, customers: Table, rejected: Table, parsed: Table) -> 
     if not len(found):
         return customers
     known = customers.filter(customers.customer_id.notnull())
-    return case.raw.keep("remaining", customer_codes(known.anti_join(gone, "customer_id")))
+    left = case.raw.keep("remaining", customer_codes(known.anti_join(gone, "customer_id")))
+    engines.drop(case.raw.engine, "customers")
+    return left
 
 
 def _rows_of_each(t: Table, name: str) -> Table:

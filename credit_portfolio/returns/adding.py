@@ -14,11 +14,13 @@ import numpy as np
 
 from credit_portfolio.errors import DataError
 from credit_portfolio.ledger.arrays import day_number, days, exact_sum, in_money, parts_on, units
+from credit_portfolio.ledger.positions import frame_of
 from credit_portfolio.ledger.schema import DATES, MONEY
 from credit_portfolio.returns.periods import ordinals_of
 from credit_portfolio.returns.rows import figures, funding_of
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -43,7 +45,7 @@ class Added:
     customers : list of str
         Of all columns, sorted.
     first : int
-        Number of the first period; the last is that of the day.
+        Number of the first period.
     cost, profit : ndarray, shape (n_periods, n_customers)
     invoices, amount, open : ndarray, shape (n_periods,)
     exact : dict
@@ -97,7 +99,7 @@ def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) 
     if places is None:
         return None
     first_day, as_of = day_number(embedded.first), day_number(ledger.as_of)
-    ordinals = ordinals_of(first_day, as_of, period)
+    ordinals = ordinals_of(first_day, min(as_of, day_number(_last(ledger, embedded))), period)
     m, n = int(ordinals[-1] - ordinals[0]) + 1, len(customers)
     cost, profit = np.zeros((2, m, n))
     added = Added(
@@ -116,6 +118,15 @@ def added_up(ledger: Ledger, embedded: Embedded, rule: ReturnRule, period: str) 
             )
         _add(added, columns, customer, fell, rule, as_of)
     return added
+
+
+def _last(ledger: Ledger, embedded: Embedded) -> datetime.date:
+    """Return a day after which there is no invoice up to the day of the ledger."""
+    if embedded.last is not None:
+        return embedded.last
+    t = ledger.invoices
+    found: datetime.date = frame_of(t.aggregate(last=t.invoice_date.max()))["last"].iloc[0]
+    return found
 
 
 def _periods_of(day: NDArray[np.int32], periods: Whole) -> Whole | int | None:

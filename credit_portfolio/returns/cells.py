@@ -160,8 +160,7 @@ def no_cells() -> Cells:
 def _placed(added: Added) -> Sheet:
     """Return the cells of the customers and periods with a sale, in money."""
     periods = np.flatnonzero(added.invoices)
-    until = int(periods[-1]) + 1  # the day may be long after the last invoice
-    cost, profit, sold = added.cost[:until], added.profit[:until], added.invoices[:until] > 0
+    cost, profit, sold = added.cost, added.profit, added.invoices > 0
     bought = cost.any(axis=0)
     if not (sold.all() and bought.all()):
         cost, profit = cost[sold][:, bought], profit[sold][:, bought]

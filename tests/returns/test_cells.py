@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from credit_portfolio.errors import DataError
-from credit_portfolio.ledger import engines
+from credit_portfolio.ledger import engines, source
 from credit_portfolio.ledger.source import open_ledger
 from credit_portfolio.returns import adding, cells
 from credit_portfolio.returns.rule import ProvisionMatrix, ReturnRule
@@ -70,7 +70,7 @@ def test_sums_made_here_are_those_of_the_engine(seed, period, rule, day):
         np.testing.assert_allclose(getattr(here, name), getattr(there, name), **ROUNDING)
 
 
-@pytest.mark.parametrize("day", ["2023-03-31", "2023-07-31", "2030-01-01"])
+@pytest.mark.parametrize("day", ["2023-03-31", "2023-07-31", "9999-12-31"])
 @pytest.mark.parametrize("months", [[3], [3, 4], [3, 7]])
 def test_rows_of_one_month_or_of_several_are_added_alike_however_far_the_day(months, day):
     rows = book(8)
@@ -86,6 +86,20 @@ def test_rows_of_one_month_or_of_several_are_added_alike_however_far_the_day(mon
     np.testing.assert_array_equal(here.ordinals, there.ordinals)
     for name in ("invoices", "cost", "profit", "amount", "open"):
         np.testing.assert_allclose(getattr(here, name), getattr(there, name), **ROUNDING)
+
+
+@pytest.mark.parametrize("day", ["2024-01-31", "2024-03-31", "9999-12-31"])
+def test_invoices_dated_ahead_have_a_period_once_the_day_has_come(monkeypatch, day):
+    monkeypatch.setattr(source, "today", lambda: dt.date(2024, 1, 15))
+    rows = book(9).head(3).drop(columns="settled_date")
+    rows["invoice_date"] = [dt.date(2024, 1, 2), dt.date(2024, 1, 20), dt.date(2024, 3, 5)]
+    ledger = open_ledger(rows.assign(due_date=dt.date(2024, 4, 1)), as_of=day)
+    here, there = (
+        cells.sheet_of(replace(ledger, embedded=inside), ReturnRule(0.25), "month")
+        for inside in (ledger.embedded, None)
+    )
+    assert here.invoices.tolist() == there.invoices.tolist() == [2, 1][: 1 + (day > "2024-03")]
+    np.testing.assert_array_equal(here.ordinals, there.ordinals)
 
 
 def test_a_customer_without_an_invoice_by_the_day_has_no_column():
