@@ -230,11 +230,26 @@ def hash_of(text: Any) -> Any:
     return _HASH(text) if text._find_backend().name == "duckdb" else text.hash()
 
 
+def last_character(text: Any) -> Any:
+    """Return the last character of a text in DuckDB, empty for none.
+
+    ``right`` takes longer, and ``reverse`` turns a mark and a blank behind it as one.
+    """
+    return _ELEMENT(text, -1)
+
+
 def _hash(text: Any) -> Any:
     """Stand for the function of that name in DuckDB."""
 
 
+def _element(text: Any, place: Any) -> Any:
+    """Stand for the brackets behind a text in DuckDB."""
+
+
 _HASH: Any = ibis.udf.scalar.builtin(_hash, name="hash", signature=(("string",), "uint64"))
+_ELEMENT: Any = ibis.udf.scalar.builtin(
+    _element, name="array_extract", signature=(("string", "int64"), "string")
+)
 
 
 def batches(table: Table) -> Iterator[Any]:

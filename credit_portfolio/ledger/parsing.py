@@ -19,6 +19,7 @@ import ibis
 from credit_portfolio.errors import DataError, ModelError
 from credit_portfolio.figures import UNSURE, Marks, date_pattern, grouped, sure_decimal
 from credit_portfolio.ledger.arrays import UNITS_IN_ONE
+from credit_portfolio.ledger.engines import last_character
 from credit_portfolio.ledger.positions import MONEY_TYPE, frame_of
 from credit_portfolio.ledger.quality import MONEY_DIGITS, MONEY_PLACES
 from credit_portfolio.ledger.reading import Incoming
@@ -160,7 +161,7 @@ def surely_tidy(text: Expression) -> Expression:
     All of _SPACE sorts before "!", and hardly any id begins or ends with what does. Two quick
     looks are enough for DuckDB, which compares so.
     """
-    return (text >= "!") & (text.reverse() >= "!")
+    return (text >= "!") & (last_character(text) >= "!")
 
 
 def _trimmed(text: Expression) -> tuple[Expression, Expression]:

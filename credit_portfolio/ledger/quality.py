@@ -284,7 +284,7 @@ def reasons(rules: Sequence[str], cells: Mapping[str, Sequence[str | None]]) -> 
 
 
 def fields_of(template: str) -> list[str]:
-    """Return the columns that the reason of a rule tells.
+    """Return what the reason of a rule tells, mostly columns.
 
     >>> fields_of("{due_date} is before {invoice_date}")
     ['due_date', 'invoice_date']

@@ -66,6 +66,18 @@ def test_more_ids_than_a_question_can_list_are_looked_up(monkeypatch):
     assert ledger.quality.rows_rejected == 3
 
 
+@pytest.mark.parametrize("end", ["\u0600", "\u0301", "é", "\x01"])
+def test_space_is_seen_behind_a_mark_that_holds_on_to_what_follows(end, tmp_path):
+    path = tmp_path / "rows.parquet"
+    frame = rows([f"A{end}", f"A{end} ", f"B{end}"])
+    frame["amount"] = "10.00"
+    for source in (frame, path):
+        frame.to_parquet(path)
+        ledger = open_ledger(source, as_of="2024-03-01", profile={}, decimal=".")
+        assert ledger.quality.rejected["rule"].tolist() == ["identical_copy"]
+        assert sorted(ledger.to_frame()["invoice_id"]) == [f"A{end}", f"B{end}"]
+
+
 @pytest.mark.parametrize("space", [" ", "\t", "\n", "\r", "\v", "\f"])
 @pytest.mark.parametrize("form", ["{}A", "A{}", "{}{}A{}"])
 def test_space_of_every_kind_around_an_id_is_seen(space, form, tmp_path):
