@@ -129,7 +129,7 @@ def _reason(rule: str, cells: Mapping[str, str | None], profile: EntryProfile) -
         # Two days stand in such a row: the reason names the one that is meant.
         said = "booking_date" if cells["kind"] == "invoice" else "settled_date"
         what = "the invoice" if said == "booking_date" else "the settlement"
-        column = profile.columns[said]
+        column = profile.part_of(said)
         return f"{what} has no date: {column} is blank or no date in the profile's format"
     words = {name: "(blank)" if not text else repr(text) for name, text in cells.items()}
     return ENTRY_RULE[rule].reason.format_map(words)

@@ -68,7 +68,10 @@ class Cells(Protocol):
 def uses_of_entries(profile: EntryProfile) -> dict[str, Use]:
     """Return what the source columns of a profile of entries are for."""
     kinds = dict.fromkeys(DAYS, "date") | dict.fromkeys(MONEYS, "money") | dict.fromkeys(IDS, "id")
-    fields = {part: field for field in profile.columns for part in profile.parts_of(field)}
+    fields: dict[str, str] = {}
+    for field in profile.columns:
+        for part in profile.parts_of(field):
+            fields.setdefault(part, field)
     uses = {}
     for source in profile.sources():
         name = fields.get(source, source)
@@ -92,8 +95,9 @@ def read_text(
     """Return a cell as :func:`text_of` does, and of each repair whether it touched the cell."""
     touched: dict[str, Expression] = {}
     kind = column.type()
-    # A code in floats, which pandas makes of whole numbers and blanks, can be nothing else.
-    whole = name in profile.whole or (name in profile.codes() and kind.is_numeric())
+    # A code or a day in floats, as pandas makes of whole numbers and blanks, can be nothing else.
+    coded = (*profile.codes(), *(profile.part_of(field) for field in DAYS))
+    whole = name in profile.whole or (name in coded and kind.is_numeric())
     if whole and kind.is_floating():
         text, touched["whole_numbers"] = _of_float(column.cast("float64"))
     else:
@@ -163,10 +167,11 @@ def lines_of(
         if name in DAYS or name in MONEYS or name == "currency":
             continue
         fields[name] = _joined(profile.parts_of(name), texts)
-    days, implausible, touched["time_of_day_dropped"], undue = _days(profile, columns, texts, cells)
+    days, implausible, hours, unread = _days(profile, columns, texts, cells)
+    touched["time_of_day_dropped"] = hours
     fields |= days
     for name in MONEYS:
-        column = _only(profile.parts_of(name), columns)
+        column = columns.get(profile.part_of(name) or "")
         if column is None:
             fields[name] = ibis.null(MONEY_TYPE)
             continue
@@ -179,8 +184,8 @@ def lines_of(
     faults.append((unclear, "unreadable_side"))
     fields["kind"] = _kind(profile, fields, texts)
     fields["settled_kind"] = _settled_kind(profile, fields, texts)
-    if not isinstance(undue.op(), ops.Literal):
-        touched["ignored_due_date"] = [undue & (fields["kind"] != "invoice").fill_null(True)]
+    if unread is not None and profile.matching != "row":  # where each row is an invoice
+        touched["ignored_due_date"] = [unread & (fields["kind"] != "invoice").fill_null(True)]
     undoes = (fields["kind"] == "reversal") & fields["undoes"].notnull()
     against = undoes.fill_null(False).ifelse(fields["undoes"], fields["against_document"])
     fields["against_document"] = against.nullif(fields["document"])
@@ -188,7 +193,7 @@ def lines_of(
         faults.insert(0, (_holds(texts.get(column_name), marks), "marked_void"))
     if profile.kinds and profile.matching != "row":
         faults.append((fields["kind"].isnull(), "unmapped_row"))
-    word = currency_word(_only(profile.parts_of("currency"), columns))
+    word = currency_word(columns.get(profile.part_of("currency") or ""))
     faults.append((cells.other_currency(word), "other_currency"))
     faults.append((implausible, "implausible_date"))
     fault: Any = ibis.literal("")
@@ -232,11 +237,6 @@ def marks_of(touched: Mapping[str, Sequence[Expression]]) -> dict[str, Expressio
     return marks
 
 
-def _only(parts: Sequence[str], found: Mapping[str, Any]) -> Any:
-    """Return the one source column of a field; None when it is not there."""
-    return found.get(parts[0]) if parts else None
-
-
 def _joined(names: Sequence[str], texts: Mapping[str, Expression]) -> Expression:
     """Return the text of a field; one made of several parts is blank when the first is."""
     there = [texts[name] for name in names if name in texts]
@@ -258,27 +258,26 @@ def _days(
     columns: Mapping[str, Expression],
     texts: Mapping[str, Expression],
     cells: Cells,
-) -> tuple[dict[str, Expression], Expression, list[Expression], Expression]:
-    """Return the days of a row, whether one is absurd, whether hours went, and a bad due date.
+) -> tuple[dict[str, Expression], Expression, list[Expression], Expression | None]:
+    """Return the days of a row, whether one is absurd, and whether hours went.
 
-    The due date is worked out from terms where the row says none.
+    The due date is worked out from terms where the row says none. The last is whether what it says
+    is no date; None where it cannot be anything else.
     """
     found: dict[str, Expression] = {}
-    undue: Expression = ibis.literal(False)  # whether the due date is no date
+    unread: Expression | None = None
     hours: list[Expression] = []
     implausible: Expression = ibis.literal(False)
     for name in DAYS:
-        source = profile.parts_of(name)
-        column = _only(source, columns)
-        if column is None:
+        source = profile.part_of(name) or ""
+        if source not in columns:
             found[name] = ibis.null("date")
             continue
-        kind = column.type()
-        if not (kind.is_date() or kind.is_timestamp()):
-            column = _only(source, texts)
-        found[name], blank, timed = cells.day(column, name)
-        if name == "due_date":
-            undue = found[name].isnull() & ~blank
+        kind = columns[source].type()
+        typed = kind.is_date() or kind.is_timestamp()
+        found[name], blank, timed = cells.day((columns if typed else texts)[source], name)
+        if name == "due_date" and not typed:
+            unread = found[name].isnull() & ~blank
         hours.append(timed)
         implausible = implausible | cells.implausible(found[name]).fill_null(False)
     if "base_date" in profile.columns:
@@ -289,9 +288,10 @@ def _days(
                 figures = whole.ifelse(texts[name].re_replace("[.]0+$", ""), "0").cast("int32")
                 days = (figures > 0).ifelse(figures, days)
         terms = (found["base_date"] + days.as_interval("D")).cast("date")
-        said = found["due_date"].notnull() | undue
-        found["due_date"] = said.ifelse(found["due_date"], terms)
-    return found, implausible, hours, undue
+        if unread is not None:
+            terms = unread.ifelse(ibis.null("date"), terms)
+        found["due_date"] = found["due_date"].fill_null(terms)
+    return found, implausible, hours, unread
 
 
 def _signed(

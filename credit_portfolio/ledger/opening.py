@@ -142,9 +142,8 @@ def open_entries(
     check_kind(repairs)
     chosen = resolve_entry_profile(profile, write_offs, date_format)
     if repairs is not None and repairs.terms is not None:
-        due = chosen.columns.get("due_date")
-        if isinstance(due, str):
-            chosen = replace(chosen, may_be_absent=chosen.may_be_absent | {due})
+        due = chosen.parts_of("due_date")
+        chosen = replace(chosen, may_be_absent=chosen.may_be_absent.union(due))
     if (links is None) == (chosen.matching == "links"):
         need = "needs its second table" if links is None else "has no second table"
         raise ModelError(f"profile {chosen.name!r} {need}: {_LINK_HINT[links is None]}")
@@ -263,12 +262,12 @@ def _refuse_misspelt(
 
 def _note_on_absent(profile: EntryProfile, absent: Sequence[str]) -> str:
     """Return what it means that a source does not have some columns."""
-    fields = {parts: name for name, parts in profile.columns.items() if isinstance(parts, str)}
+    fields = {part: name for name in profile.columns for part in profile.parts_of(name)}
     called = [
         name if fields.get(name, name) == name else f"{name} ({fields[name]})" for name in absent
     ]
     note = f"no column for {', '.join(called)}: blank in every row"
-    return note + "; no row says its currency" * (profile.columns.get("currency") in absent)
+    return note + "; no row says its currency" * (profile.part_of("currency") in absent)
 
 
 def _links(
@@ -401,29 +400,28 @@ class _Job:
         t = t.mutate(**{f"g{k}": t[f"c{index}"] for k, index in enumerate(kept)})
         columns = {name: t[f"c{index}"] for name, index in found.items()}
         self._refuse_ids(columns)
-        money = [
-            self.profile.columns.get(name) for name in ("amount", "discount", "settled_amount")
-        ]
+        money = ("amount", "discount", "settled_amount")
         written = {
             name: raw.table[f"c{found[source]}"]
-            for name, source in zip(MONEY, money, strict=True)
-            if isinstance(source, str) and source in found
+            for name, field_ in zip(MONEY, money, strict=True)
+            for source in self.profile.parts_of(field_)[:1]
+            if source in found
         }
         marks = decimal_marks(raw.table, written, self.decimal, incoming)
         asked = self.asked if self._has_currency(columns) else None
         cells = _Cells(self.profile, marks, incoming.where, asked, self.today)
         if self.repairs is None:
             return lines_of(t, columns, self.profile, cells, self._inner())
-        due = self.profile.columns.get("due_date")
+        due = self.profile.part_of("due_date")
         blank: Expression = ibis.literal(True)
-        if isinstance(due, str) and due in columns:
+        if due in columns:
             blank = text_of(columns[due], self.profile, due).isnull()
         t = t.mutate(due_blank=blank)
         lines = lines_of(t, columns, self.profile, cells, [*self._inner(), "due_blank"])
         return mended_lines(lines, self.repairs)
 
     def _has_currency(self, columns: Mapping[str, Expression]) -> bool:
-        return self.profile.columns.get("currency") in columns
+        return self.profile.part_of("currency") in columns
 
     def _inner(self) -> list[str]:
         return inner_names(self.groups)
@@ -547,12 +545,9 @@ class _Job:
 
     def _format_hint(self, quality: LedgerQuality) -> str:
         """Return which format would read booking dates that are unreadable, with a semicolon."""
-        source = self.profile.columns["booking_date"]
-        if (
-            not isinstance(source, str)
-            or not (quality.rejected["rule"] == "unreadable_booking_date").any()
-        ):
+        if not (quality.rejected["rule"] == "unreadable_booking_date").any():
             return ""
+        source = self.profile.parts_of("booking_date")[0]
         column = self.raw.table[f"c{self.found[source]}"]
         if not column.type().is_string():
             return ""

@@ -172,6 +172,10 @@ class EntryProfile:
         parts = self.columns.get(field, ())
         return (parts,) if isinstance(parts, str) else tuple(parts)
 
+    def part_of(self, field: str) -> str | None:
+        """Return the one source column of a field, the first of several; None for no such."""
+        return next(iter(self.parts_of(field)), None)
+
     def codes(self) -> tuple[str, ...]:
         """Return the source columns whose cells are held against texts, each once."""
         names = [name for rule in self.kinds for name in rule.when]

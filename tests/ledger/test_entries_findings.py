@@ -125,6 +125,40 @@ def test_terms_fill_a_blank_due_date_and_never_one_that_cannot_be_read(said, rej
     assert due == (expected if rejected else expected | {"0000000011": pd.Timestamp("2024-02-04")})
 
 
+def test_days_in_floats_as_pandas_makes_of_whole_numbers_and_blanks_are_read():
+    row = {"KUNNR": "1", "BELNR": "11", "BSCHL": "01", "SHKZG": "S", "BUDAT": "20240105",
+           "ZFBDT": "20240105", "ZBD1T": "30", "DMBTR": "5", "AUGBL": "", "AUGDT": ""}  # fmt: skip
+    frame = pd.DataFrame([row, row | {"BELNR": "12"}, row | {"BELNR": "13"}])
+    frame["FAEDT"] = [None, 0.0, 20240401.0]
+    ledger = open_entries(frame, "sap", "2024-06-30", write_offs="none")
+    assert told(ledger)["whole_numbers"] == (1, 5)
+    due = ledger.to_frame().sort_values("invoice_id")["due_date"]
+    assert [str(day.date()) for day in due] == ["2024-02-04", "2024-02-04", "2024-04-01"]
+
+
+@pytest.mark.parametrize("name", ["due_date", "currency", "amount"])
+def test_a_field_of_one_part_is_read_like_a_field_without_parts(name):
+    frame = entries({"amount": "1.234,50"}, {"due_date": ""}, {"due_date": "31.02.2024"})
+    frame["currency"] = ["EUR", "EUR", "USD"]
+    base = ENTRY_PROFILES["entries"]
+    ledgers = [
+        open_entries(
+            frame,
+            replace(base, columns={**base.columns, name: parts}),
+            "2024-03-01",
+            currency="EUR",
+            repairs=Repairs(terms=30),
+        )
+        for parts in (name, (name,))
+    ]
+    as_text, as_parts = [
+        (one.to_frame().astype(str).to_dict(), one.quality.rejected.astype(str).to_dict())
+        for one in ledgers
+    ]
+    assert as_text == as_parts
+    assert told(ledgers[0]) == told(ledgers[1])
+
+
 def test_entries_booked_after_today_are_told_and_do_not_set_the_day(fixed_today):
     ahead = (fixed_today + datetime.timedelta(days=1)).isoformat()
     payment = {"kind": "payment", "against_document": "D1", "amount": "-10.00"}
