@@ -110,8 +110,6 @@ _ELSEWHERE = {
     "open_entries": "--profile with its name",
 }
 _SHAPES = {"write_offs": " COLUMN=TEXT,… or none"}  # of options that are written otherwise
-
-
 _OF_STATEMENTS = {"limits": "--decimal", "allocate": "--statements-decimal"}  # of these commands
 
 

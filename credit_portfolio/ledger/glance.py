@@ -244,9 +244,9 @@ def broken_of(parsed: Table, suspected: Iterable[str]) -> set[str]:
 def _asked(parsed: Table, mapped: Mapping[str, int], tidy: bool) -> Table:
     """Return what streams by: the number of the id, dates, money, and flags that may be raised."""
     plain = plain_money(parsed, mapped)
-    name = parsed.invoice_id
-    fit = surely_tidy(name) if tidy else name.notnull()
-    key = fit.ifelse(engines.hash_of(name), name.notnull().cast("uint64"))
+    number = parsed.invoice_id
+    fit = surely_tidy(number) if tidy else number.notnull()
+    key = fit.ifelse(engines.hash_of(number), number.notnull().cast("uint64"))
     dated = {name: parsed[f"c{mapped[name]}"] for name in DATES if name in mapped}
     odd = []
     if "disputed" in mapped:

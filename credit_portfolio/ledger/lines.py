@@ -68,11 +68,7 @@ class Cells(Protocol):
 def uses_of_entries(profile: EntryProfile) -> dict[str, Use]:
     """Return what the source columns of a profile of entries are for."""
     kinds = dict.fromkeys(DAYS, "date") | dict.fromkeys(MONEYS, "money") | dict.fromkeys(IDS, "id")
-    fields: dict[str, str] = {}
-    for field in profile.columns:
-        for part in profile.parts_of(field):
-            fields.setdefault(part, field)
-    uses = {}
+    fields, uses = profile.fields(), {}
     for source in profile.sources():
         name = fields.get(source, source)
         # Whole numbers and their texts mean the same where zeros are filled up, or floats are cut.

@@ -262,7 +262,7 @@ def _refuse_misspelt(
 
 def _note_on_absent(profile: EntryProfile, absent: Sequence[str]) -> str:
     """Return what it means that a source does not have some columns."""
-    fields = {part: name for name in profile.columns for part in profile.parts_of(name)}
+    fields = profile.fields()
     called = [
         name if fields.get(name, name) == name else f"{name} ({fields[name]})" for name in absent
     ]

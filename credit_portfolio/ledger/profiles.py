@@ -176,6 +176,14 @@ class EntryProfile:
         """Return the one source column of a field, the first of several; None for no such."""
         return next(iter(self.parts_of(field)), None)
 
+    def fields(self) -> dict[str, str]:
+        """Return the field that each source column is for, the first where it is for several."""
+        found: dict[str, str] = {}
+        for name in self.columns:
+            for part in self.parts_of(name):
+                found.setdefault(part, name)
+        return found
+
     def codes(self) -> tuple[str, ...]:
         """Return the source columns whose cells are held against texts, each once."""
         names = [name for rule in self.kinds for name in rule.when]
@@ -206,6 +214,12 @@ def _check_columns(profile: EntryProfile) -> None:
         raise ModelError(
             f"profile {profile.name!r} names {listing(unknown)}; expected columns out of "
             f"{listing(LINE_COLUMNS, 20)}.{did_you_mean(unknown[0], LINE_COLUMNS)}"
+        )
+    nowhere = [name for name in profile.columns if not all(profile.parts_of(name) or [""])]
+    if nowhere:
+        raise ModelError(
+            f"profile {profile.name!r} gives no source column for {listing(nowhere)}; expected a "
+            "name, or several: leave out what the source does not have"
         )
     needed = ["customer_id", "document", "booking_date", "amount"]
     needed += {

@@ -101,6 +101,9 @@ def test_profiles_are_frozen_and_checked():
         KindRule("payment", {"BSCHL": "15"})
     with pytest.raises(ModelError, match="Did you mean 'document'"):
         replace(sap, columns=dict(sap.columns) | {"dokument": "BELNR"})
+    for nothing in ((), "", ("a", "")):
+        with pytest.raises(ModelError, match="gives no source column for 'due_date'; expected a"):
+            replace(sap, columns={**sap.columns, "due_date": nothing})
     with pytest.raises(ModelError, match="no source column for 'clearing_date'"):
         replace(sap, columns={k: v for k, v in sap.columns.items() if k != "clearing_date"})
     with pytest.raises(ModelError, match="matching 'clear'"):
